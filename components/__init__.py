@@ -1,0 +1,1 @@
+"""Pipeline steps as plain functions: paths in, a typed result out."""

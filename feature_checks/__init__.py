@@ -1,0 +1,1 @@
+"""The contract between training, serving and monitoring. Imports nothing else of this project."""

@@ -1,0 +1,88 @@
+"""Texts → probabilities on ONNX Runtime: one code path for verification before registering and for serving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from feature_checks.bundle import INT8_MODEL, TOKENIZER, Bundle
+from feature_checks.contract import normalise
+
+Probabilities = NDArray[np.float32]
+"""n × 3, rows sum to one, columns in contract order."""
+
+BATCH_SIZE: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedText:
+    """Token ids of one text, special tokens included, and whether the text was cut to fit."""
+
+    ids: list[int]
+    truncated: bool
+
+
+class OnnxClassifier:
+    """One ONNX Runtime session with its tokenizer. Thread-safe: ONNX Runtime allows concurrent `run` calls."""
+
+    def __init__(self, bundle: Bundle, *, model: Path | None = None, threads: int = 1) -> None:
+        """Load `model` (default: the bundle's INT8 model) for `threads` intra-op threads."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        path = model or bundle.folder / INT8_MODEL
+        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._inputs = {node.name for node in self._session.get_inputs()}
+        self._tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._max_length = bundle.manifest.max_length
+        self._temperature = np.float32(bundle.manifest.temperature)
+
+    def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        """Return each text's token ids, at most the bundle's `max_length`, the closing special token kept."""
+        limit = self._max_length
+        encoded = []
+        for encoding in self._tokenizer.encode_batch_fast([normalise(text) for text in texts]):
+            ids = encoding.ids
+            truncated = len(ids) > limit
+            encoded.append(EncodedText([*ids[: limit - 1], ids[-1]] if truncated else ids, truncated))
+        return encoded
+
+    def run(self, batch: Sequence[EncodedText]) -> Probabilities:
+        """Return the probabilities of one padded batch, in the order given."""
+        width = max(len(text.ids) for text in batch)
+        ids = np.zeros((len(batch), width), dtype=np.int64)
+        mask = np.zeros((len(batch), width), dtype=np.int64)
+        for row, text in enumerate(batch):
+            ids[row, : len(text.ids)] = text.ids
+            mask[row, : len(text.ids)] = 1
+        feed = {"input_ids": ids, "attention_mask": mask}
+        if "token_type_ids" in self._inputs:
+            feed["token_type_ids"] = np.zeros_like(ids)
+        (logits,) = self._session.run(None, feed)
+        return softmax(logits / self._temperature)
+
+    def probabilities(self, texts: Sequence[str], batch_size: int = BATCH_SIZE) -> Probabilities:
+        """Return the probabilities of any number of texts, batched among neighbours in length."""
+        encoded = self.encode(texts)
+        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].ids))
+        result = np.empty((len(texts), 3), dtype=np.float32)
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            result[rows] = self.run([encoded[row] for row in rows])
+        return result
+
+
+def softmax(logits: NDArray[np.floating]) -> Probabilities:
+    """Return the row-wise softmax of n × 3 logits."""
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,57 @@
+"""What training, serving and monitoring agree on: labels, columns and the one text normalisation."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final, Literal, get_args
+
+CONTRACT_VERSION: Final = "1"
+"""Changes when a bundle made before the change would be served wrongly after it."""
+
+Label = Literal["negative", "neutral", "positive"]
+LABELS: Final[tuple[Label, ...]] = get_args(Label)
+"""Label order of every probability vector: index 0 negative, 1 neutral, 2 positive."""
+
+MODEL_NAME: Final = "review-sentiment"
+"""The registered model's name in MLflow."""
+
+# Columns of a data set. Required: text and label. The others are made by `ingest` where the source lacks them.
+TEXT: Final = "text"
+LABEL: Final = "label"
+RATING: Final = "rating"
+GROUP_ID: Final = "group_id"
+ROW_ID: Final = "row_id"
+SOURCE: Final = "source"
+SPLIT: Final = "split"
+RATINGS: Final = "ratings"
+
+Split = Literal["train", "validation", "test"]
+SPLITS: Final[tuple[Split, ...]] = get_args(Split)
+
+MAX_TEXT_CHARS: Final = 20_000
+"""Longest text accepted anywhere. The model reads far less; `max_length` in the bundle says how much."""
+
+_WHITESPACE = re.compile(r"\s+")
+_INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b-\u200d\u2060\ufeff]")
+
+
+def normalise(text: str) -> str:
+    """Return the text as the model reads it: control and zero-width characters dropped, NFC, one space between words.
+
+    Idempotent. Training and serving both call it, so a text is tokenised and cached the same way everywhere.
+    """
+    if text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip(" ")
+    visible = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
+    return _WHITESPACE.sub(" ", visible).strip()
+
+
+def label_of_rating(mean_rating: float) -> Label:
+    """Return the label of a mean rating in −4…4: positive from 0.5 up, negative from −0.5 down, else neutral.
+
+    The cut of Hutto & Gilbert (ICWSM 2014) data as this project defines it.
+    """
+    if mean_rating >= 0.5:
+        return "positive"
+    return "negative" if mean_rating <= -0.5 else "neutral"

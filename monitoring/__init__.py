@@ -1,0 +1,1 @@
+"""From logged predictions to a drift report and a decision."""

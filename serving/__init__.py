@@ -1,0 +1,1 @@
+"""The KServe predictor: everything between the wire and the model."""
