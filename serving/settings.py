@@ -1,0 +1,96 @@
+"""Environment → one frozen Settings. Each field is an environment variable of the same name in capitals."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from feature_checks.contract import MODEL_NAME
+
+Network = IPv4Network | IPv6Network
+Switch = Literal["on", "off"]
+
+_LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def parse_networks(value: str) -> tuple[Network, ...]:
+    """Return the networks of a comma-separated list; the words `loopback` and `none` are understood.
+
+    Raises ValueError for anything that is not a network or an address.
+    """
+    if not isinstance(value, str):
+        raise ValueError(f"found {value!r}; expected a comma-separated list such as loopback,10.0.0.0/8")
+    words = [word.strip() for word in value.split(",")]
+    parts = [part for word in words for part in (_LOOPBACK if word == "loopback" else (word,))]
+    return tuple(ip_network(part, strict=False) for part in parts if part not in ("", "none"))
+
+
+Networks = Annotated[tuple[Network, ...], NoDecode, PlainValidator(parse_networks)]
+
+
+class Settings(BaseSettings):
+    """Everything the predictor can be told. Raises pydantic.ValidationError naming each bad variable."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, validate_default=True, populate_by_name=True
+    )
+
+    state_dir: Path = Field(Path(".local"), description="folder of all local state: bundle cache, spool, log")
+    model_name: str = Field("sentiment", description="name on the wire")
+    model_uri: str = Field(
+        f"models:/{MODEL_NAME}@champion",
+        description="MLflow alias (`models:/name@alias`), version (`models:/name/3`) or a bundle folder",
+    )
+    mlflow_tracking_uri: str = Field(
+        "sqlite:///{STATE_DIR}/mlflow.db",
+        description="the registry: `http(s)://…` or `sqlite:///…`",
+    )
+    http_port: int = Field(8080, ge=0, le=65535, description="REST port")
+    grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port")
+    redis_url: str | None = Field(None, description="shared cache and limiter; unset: in-process ones")
+    rate_limit_redis_url: str | None = Field(
+        None, description="Redis of the limiter where it is not the cache's; default `REDIS_URL`"
+    )
+    cache: Switch = Field("on", description="`off` disables caching of predictions")
+    rate_limit: str = Field("100/minute", description="allowance per user; `off` disables")
+    prediction_log: str = Field(
+        "{STATE_DIR}/predictions", description="folder or fsspec URL of the prediction log; `off` disables"
+    )
+    log_text: Literal["keep", "hash", "drop"] = Field(
+        "keep", description="what the prediction log does with the review text: `keep`, `hash` or `drop`"
+    )
+    feedback: Switch = Field("off", description="`on` accepts labels for logged predictions")
+    alias_poll_seconds: PositiveFloat = Field(15, description="how often the alias is looked up, in seconds")
+    trusted_proxies: Networks = Field(
+        "loopback",  # type: ignore[arg-type]  # parsed by the validator, as the variable is
+        description="peers whose `X-User-Id` and `X-Forwarded-For` count: networks, `loopback`, `none`",
+    )
+    max_texts: PositiveInt = Field(10_000, description="most texts in one request")
+    max_body_bytes: PositiveInt = Field(
+        16 * 1024 * 1024, description="largest request body, after decompression, in bytes"
+    )
+    request_timeout_seconds: PositiveFloat = Field(
+        30, description="deadline of a request; past it the reply is 504"
+    )
+    grace_seconds: float = Field(
+        5, ge=0, description="after SIGTERM: how long requests are still accepted while readiness is off"
+    )
+    drain_seconds: PositiveFloat = Field(
+        20, description="after the grace period: longest wait for accepted requests"
+    )
+    keep_bundles: PositiveInt = Field(3, description="bundles kept on disk, the served one among them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_state_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
+        state_dir = str(values.get("state_dir", cls.model_fields["state_dir"].default))
+        for name in ("mlflow_tracking_uri", "prediction_log"):
+            default = cls.model_fields[name].default
+            values.setdefault(name, default.replace("{STATE_DIR}", state_dir))
+        if values.get("rate_limit_redis_url") is None:
+            values["rate_limit_redis_url"] = values.get("redis_url")
+        return values
