@@ -1,0 +1,56 @@
+"""The prediction-log record: descriptors, hashes and layout."""
+
+from __future__ import annotations
+
+import pytest
+
+from feature_checks.prediction_record import (
+    HASH_PREFIX,
+    PREDICTIONS,
+    describe,
+    keyed_hash,
+    segment_path,
+    stored_text,
+)
+
+KEY = b"k" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "length", "words", "non_letters"),
+    [
+        ("good phone", 10, 2, 0.0),
+        ("  good \u200b phone ", 10, 2, 0.0),
+        ("5 * ok!", 7, 3, 3 / 5),
+        ("très bien", 9, 2, 0.0),
+        ("とても良い。", 6, 1, 1 / 6),
+        ("!!!", 3, 1, 1.0),
+        ("   ", 0, 0, 0.0),
+    ],
+)
+def test_descriptors_do_not_depend_on_the_language(
+    text: str, length: int, words: int, non_letters: float
+) -> None:
+    assert describe(text) == (length, words, pytest.approx(non_letters))
+
+
+def test_a_keyed_hash_depends_on_the_key_and_hides_the_value() -> None:
+    hashed = keyed_hash("anna@example.org", KEY)
+    assert hashed == keyed_hash("anna@example.org", KEY)
+    assert hashed != keyed_hash("anna@example.org", b"x" * 32)
+    assert len(hashed) == 32
+    assert "anna" not in hashed
+
+
+def test_stored_text_follows_the_policy() -> None:
+    assert stored_text("a review", "keep", KEY) == "a review"
+    assert stored_text("a review", "drop", KEY) is None
+    hashed = stored_text("a review", "hash", KEY)
+    assert hashed is not None
+    assert hashed.startswith(HASH_PREFIX)
+    assert "review" not in hashed
+    assert hashed == stored_text(" a  review ", "hash", KEY)
+
+
+def test_segments_lie_under_their_date() -> None:
+    assert segment_path(PREDICTIONS, "2026-11-22", "pod-1") == "date=2026-11-22/predictions-pod-1.jsonl"
