@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from typing import Final, Literal, get_args
@@ -56,15 +55,3 @@ def label_of_rating(mean_rating: float) -> Label:
     if mean_rating >= 0.5:
         return "positive"
     return "negative" if mean_rating <= -0.5 else "neutral"
-
-
-def split_of_group(group_id: str) -> Split:
-    """Return the split of a review: 65 % train, 15 % validation, 20 % test by the hash of its id alone.
-
-    Added rows, another seed or another order never move a review, so a champion's test rows never reach a later
-    candidate's training.
-    """
-    bucket = int(hashlib.sha256(group_id.encode()).hexdigest()[:8], 16) % 100
-    if bucket < 65:
-        return "train"
-    return "validation" if bucket < 80 else "test"

@@ -22,8 +22,8 @@ from feature_checks.contract import (
     SPLITS,
     TEXT,
     normalise,
-    split_of_group,
 )
+from feature_checks.splits import assign_splits
 from feature_checks.thresholds import CheckThresholds
 
 Severity = Literal["critical", "warning"]
@@ -139,7 +139,7 @@ def _schema_suite(frame: pd.DataFrame) -> list[gxe.Expectation]:
 def _with_derived_columns(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a copy with the columns that single-column expectations need; the data itself is untouched."""
     texts = frame[TEXT].fillna("").astype(str).map(normalise)
-    splits = frame[SPLIT] if SPLIT in frame.columns else frame[GROUP_ID].astype(str).map(split_of_group)
+    splits = assign_splits(frame)[SPLIT]
     share = frame[LABEL].map(frame[LABEL].value_counts(normalize=True)).fillna(0.0)
     present = texts != ""
     return frame.assign(
