@@ -76,7 +76,7 @@ class TooLarge(RequestError):
     """The body, the batch or one text is over its limit. Sending less helps, waiting does not."""
 
     status = 413
-    grpc_code = "INVALID_ARGUMENT"
+    grpc_code = "RESOURCE_EXHAUSTED"
 
 
 class UnsupportedEncoding(RequestError):
