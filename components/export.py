@@ -28,6 +28,7 @@ def export(
     reference_texts: Sequence[str],
     data_digest: str,
     git_revision: str,
+    card: str = "",
 ) -> Bundle:
     """Export the Hugging Face model at `model_folder` to `output`/bundle and `output`/fp32.
 
@@ -51,6 +52,7 @@ def export(
         versions=_versions(),
     )
     _write_reference(folder, manifest, fp32, reference_texts)
+    (folder / bundles.CARD).write_text(card, encoding="utf-8")
     return bundles.seal(folder, manifest)
 
 
