@@ -83,7 +83,7 @@ def describe(text: str) -> Descriptors:
 
 
 def keyed_hash(value: str, key: bytes) -> str:
-    """Return the first 128 bits of HMAC-SHA-256 in hex: equal values stay equal, nobody without the key knows which."""
+    """Return the first 128 bits of HMAC-SHA-256 in hex: equal values get equal hashes."""
     return hmac.new(key, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feature_checks.contract import MODEL_NAME
@@ -64,6 +64,18 @@ class Settings(BaseSettings):
         "keep", description="what the prediction log does with the review text: `keep`, `hash` or `drop`"
     )
     feedback: Switch = Field("off", description="`on` accepts labels for logged predictions")
+    log_hash_key: SecretStr | None = Field(
+        None, description="key of the hashes in the log; unset: made once and kept in `STATE_DIR`"
+    )
+    log_queue_lines: PositiveInt = Field(
+        100_000, description="most log lines waiting to be written; more are dropped and counted"
+    )
+    log_segment_seconds: PositiveFloat = Field(
+        20, description="age at which a log segment is closed and uploaded, where the log is a URL"
+    )
+    log_spool_bytes: PositiveInt = Field(
+        1024**3, description="most bytes waiting to be uploaded; past it log lines are dropped and counted"
+    )
     alias_poll_seconds: PositiveFloat = Field(15, description="how often the alias is looked up, in seconds")
     trusted_proxies: Networks = Field(
         "loopback",  # type: ignore[arg-type]  # parsed by the validator, as the variable is
@@ -83,6 +95,22 @@ class Settings(BaseSettings):
         20, description="after the grace period: longest wait for accepted requests"
     )
     keep_bundles: PositiveInt = Field(3, description="bundles kept on disk, the served one among them")
+    engine_threads: PositiveInt | None = Field(
+        None, description="inference threads, one core each; default: the cores of the CPU quota"
+    )
+    batch_texts: PositiveInt = Field(16, description="most texts in one inference batch")
+    batch_tokens: PositiveInt = Field(320, description="most tokens in one inference batch, padding included")
+    queue_seconds: PositiveFloat = Field(
+        0.12, description="estimated wait, in seconds, past which a request is refused with 503"
+    )
+    queue_texts: PositiveInt = Field(
+        30_000, description="most texts that wait for inference; past it a request is refused with 503"
+    )
+    cache_entries: PositiveInt = Field(100_000, description="predictions kept in memory")
+    cache_ttl_seconds: PositiveInt = Field(86_400, description="how long a prediction is kept, in seconds")
+    redis_timeout_seconds: PositiveFloat = Field(
+        0.05, description="a Redis call that takes longer counts as failed, in seconds"
+    )
 
     @model_validator(mode="before")
     @classmethod
