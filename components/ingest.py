@@ -1,13 +1,14 @@
 """Reviews from the default data set, or from any file, into one Parquet file with the contract's columns.
 
-    python -m components.ingest --output .local/data/reviews.parquet
-    python -m components.ingest --source icwsm2014:tweets --output tweets.parquet
-    python -m components.ingest --source s3://bucket/reviews.csv --rating-scale 1..5 --output reviews.parquet
+python -m components.ingest --output .local/data/reviews.parquet
+python -m components.ingest --source icwsm2014:tweets --output tweets.parquet
+python -m components.ingest --source s3://bucket/reviews.csv --rating-scale 1..5 --output reviews.parquet
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -82,12 +83,18 @@ def data_digest(frame: pd.DataFrame) -> str:
 
 
 def _read_file(source: str) -> pd.DataFrame:
-    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".jsonl": _read_jsonl}
+    readers: dict[str, Callable[[str], pd.DataFrame]] = {
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+        ".jsonl": _read_jsonl,
+    }
     suffix = Path(source).suffix.lower()
     if suffix not in readers:
-        raise SourceError(f"source {source!r} ends in {suffix!r}; expected one of {sorted(readers)} or icwsm2014:DOMAIN")
+        raise SourceError(
+            f"source {source!r} ends in {suffix!r}; expected one of {sorted(readers)} or icwsm2014:DOMAIN"
+        )
     try:
-        frame: pd.DataFrame = readers[suffix](source)
+        frame = readers[suffix](source)
     except (OSError, ValueError, ImportError) as error:
         raise SourceError(f"source {source!r} cannot be read as {suffix[1:]}: {error}") from error
     return frame
@@ -152,9 +159,7 @@ def main() -> None:
         extra_data: str = typer.Option("", help="A second source, appended."),
         rating_scale: str = typer.Option("-4..4", help="Scale of a `rating` column: -4..4 or 1..5."),
     ) -> None:
-        result = ingest(
-            source, output, cache=state_dir() / "data", extra_data=extra_data, rating_scale=rating_scale
-        )
+        result = ingest(source, output, cache=state_dir() / "data", extra_data=extra_data, rating_scale=rating_scale)
         show(f"{output}: {result.rows} rows, digest {result.digest[:12]}")
 
     app()

@@ -32,7 +32,7 @@ class ClassScore:
 
 def class_indices(labels: Sequence[str]) -> Classes:
     """Return the contract's index of each label."""
-    return np.array([LABELS.index(label) for label in labels], dtype=np.int64)  # type: ignore[arg-type]
+    return np.array([LABELS.index(label) for label in labels], dtype=np.int64)
 
 
 def macro_f1(truth: Classes, predicted: Classes) -> float:
@@ -80,7 +80,7 @@ def calibration_bins(truth: Classes, probabilities: NDArray[np.floating]) -> lis
 def expected_calibration_error(truth: Classes, probabilities: NDArray[np.floating]) -> float:
     """Return the row-weighted mean |accuracy − confidence| over the bins (Naeini et al., AAAI 2015)."""
     bins = calibration_bins(truth, probabilities)
-    return sum(bin.rows * abs(bin.accuracy - bin.confidence) for bin in bins) / len(truth)
+    return sum(point.rows * abs(point.accuracy - point.confidence) for point in bins) / len(truth)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: Classes) -> float:

@@ -23,7 +23,7 @@ class SentimentModel(PythonModel):  # type: ignore[misc]
 
     def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
         """Return label, confidence and the three probabilities of each text."""
-        texts = model_input["text"].tolist() if isinstance(model_input, pd.DataFrame) else list(model_input)
+        texts = model_input.iloc[:, 0].tolist() if isinstance(model_input, pd.DataFrame) else list(model_input)
         probabilities = self._classifier.probabilities(texts)
         best = probabilities.argmax(axis=1)
         table = pd.DataFrame(probabilities, columns=list(LABELS))

@@ -1,8 +1,8 @@
 """Register a gated model in MLflow and move its aliases.
 
-    python -m components.register promote            # the challenger becomes champion
-    python -m components.register promote --version 7
-    python -m components.register rollback           # the previous champion returns
+python -m components.register promote            # the challenger becomes champion
+python -m components.register promote --version 7
+python -m components.register rollback           # the previous champion returns
 """
 
 from __future__ import annotations
@@ -12,13 +12,10 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from components.state import tracking_uri
-from feature_checks.contract import LABELS, MODEL_NAME, TEXT
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
+from components import tracking
+from feature_checks.contract import LABELS, MODEL_NAME
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +48,7 @@ def register(folders: CandidateFolders, *, run_id: str, pipeline_run: str = "") 
     """
     import mlflow
 
-    mlflow.set_tracking_uri(tracking_uri())
+    tracking.connect()
     with mlflow.start_run(run_id=run_id):
         _log_results(folders)
         logged = mlflow.pyfunc.log_model(
@@ -77,7 +74,7 @@ def promote(version: str, promotion: str) -> str:
     """Make an accepted version the challenger and, with promotion `auto`, the champion; return the alias it got."""
     if promotion not in PROMOTIONS:
         raise PromotionError(f"promotion is {promotion!r}; expected one of {list(PROMOTIONS)}")
-    client = _client()
+    client = tracking.connect()
     client.set_registered_model_alias(MODEL_NAME, "challenger", version)
     if promotion == "manual":
         return "challenger"
@@ -87,10 +84,12 @@ def promote(version: str, promotion: str) -> str:
 
 def make_champion(version: str) -> None:
     """Point `champion` at a version and `previous` at the one it replaces. Raises PromotionError for a rejected one."""
-    client = _client()
+    client = tracking.connect()
     verdict = client.get_model_version(MODEL_NAME, version).tags.get("gate")
     if verdict != "accepted":
-        raise PromotionError(f"version {version} has the tag gate={verdict!r}; only an accepted version may be champion")
+        raise PromotionError(
+            f"version {version} has the tag gate={verdict!r}; only an accepted version may be champion"
+        )
     current = version_of("champion")
     if current == version:
         return
@@ -113,7 +112,7 @@ def version_of(alias: Alias) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(_client().get_model_version_by_alias(MODEL_NAME, alias).version)
+        return str(tracking.connect().get_model_version_by_alias(MODEL_NAME, alias).version)
     except MlflowException as error:
         if error.error_code in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:
             return None
@@ -124,16 +123,11 @@ def download_bundle(version: str, output: Path) -> Path:
     """Fetch a version's bundle folder below `output`; return it."""
     import mlflow
 
-    _client()
+    tracking.connect()
     output.mkdir(parents=True, exist_ok=True)
-    return Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}/{BUNDLE_ARTIFACT}", dst_path=str(output)))
-
-
-def _client() -> MlflowClient:
-    import mlflow
-
-    mlflow.set_tracking_uri(tracking_uri())
-    return mlflow.MlflowClient()
+    return Path(
+        mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}/{BUNDLE_ARTIFACT}", dst_path=str(output))
+    )
 
 
 def _signature() -> Any:
@@ -142,7 +136,7 @@ def _signature() -> Any:
 
     scores = [ColSpec(DataType.float, label) for label in LABELS]
     return ModelSignature(
-        inputs=Schema([ColSpec(DataType.string, TEXT)]),
+        inputs=Schema([ColSpec(DataType.string)]),
         outputs=Schema([*scores, ColSpec(DataType.string, "label"), ColSpec(DataType.float, "confidence")]),
     )
 
@@ -187,7 +181,7 @@ def _describe(version: str, folders: CandidateFolders, pipeline_run: str) -> Non
         "macro_f1": f"{decision.candidate.macro_f1:.4f}",
         "pipeline_run": pipeline_run,
     }
-    client = _client()
+    client = tracking.connect()
     for name, value in tags.items():
         client.set_model_version_tag(MODEL_NAME, version, name, value)
     client.update_model_version(MODEL_NAME, version, card + "\n" + (folders.gate / REPORT).read_text(encoding="utf-8"))

@@ -13,15 +13,17 @@ if TYPE_CHECKING:
 
 _PAGE: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{{ title }}</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1c2733; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; margin: .5rem 0; } th, td { padding: .3rem .8rem; border-bottom: 1px solid #d8dee5; }
 th { text-align: left; } td { font-variant-numeric: tabular-nums; } img { max-width: 100%; }
 </style></head><body><h1>{{ title }}</h1>
 {% for section in sections %}<h2>{{ section.heading }}</h2>
 {% for paragraph in section.paragraphs %}<p>{{ paragraph }}</p>{% endfor %}
-{% if section.rows %}<table><tr>{% for cell in section.columns %}<th>{{ cell }}</th>{% endfor %}</tr>
-{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}</table>{% endif %}
+{% if section.rows %}<table>
+<tr>{% for cell in section.columns %}<th>{{ cell }}</th>{% endfor %}</tr>
+{% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>{% endfor %}
+</table>{% endif %}
 {% for picture in section.pictures %}<img alt="{{ section.heading }}" src="data:image/png;base64,{{ picture }}">
 {% endfor %}{% endfor %}</body></html>
 """

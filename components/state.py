@@ -1,4 +1,4 @@
-"""Where local state lies: the one reader of STATE_DIR and of the tracking URI outside serving."""
+"""Where local state lies, and which source this is."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ from pathlib import Path
 def state_dir() -> Path:
     """Return the folder of all local state, absolute (environment: STATE_DIR, default .local)."""
     return Path(os.environ.get("STATE_DIR") or ".local").absolute()
-
-
-def tracking_uri() -> str:
-    """Return MLflow's tracking URI (environment: MLFLOW_TRACKING_URI, default SQLite in the state folder)."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{state_dir() / 'mlflow.db'}"
 
 
 def git_revision() -> str:

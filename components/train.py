@@ -1,7 +1,7 @@
 """Fine-tune a transformer on the raters' label distributions with transformers' Trainer.
 
-    python -m components.train --data split.parquet --output model
-    torchrun --nproc-per-node 4 -m components.train --data split.parquet --output model
+python -m components.train --data split.parquet --output model
+torchrun --nproc-per-node 4 -m components.train --data split.parquet --output model
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components import tracking
 from components.ingest import data_digest
-from components.state import git_revision, tracking_uri
-from feature_checks.contract import LABEL, LABELS, MODEL_NAME, RATINGS, SPLIT, TEXT, normalise
+from components.state import git_revision
+from feature_checks.contract import LABEL, LABELS, RATINGS, SPLIT, TEXT, normalise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 DEFAULT_BASE_MODEL: Final = "default"
+MAX_LENGTH: Final = 256
+"""Tokens read of a text, in training and in serving."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,6 @@ class TrainingSettings:
     epochs: float = 4.0
     learning_rate: float = 2e-4
     batch_size: int = 32
-    max_length: int = 256
-    """Tokens read of a text."""
     rater_weight: float = 0.7
     """Weight of the raters' label distribution in the target; the rest is on the label of their mean."""
     seed: int = 0
@@ -59,12 +60,16 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, pipeline_run:
     base = resolve_base_model(settings.base_model)
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = AutoModelForSequenceClassification.from_pretrained(
-        base, num_labels=len(LABELS), id2label=dict(enumerate(LABELS)), label2id={n: i for i, n in enumerate(LABELS)}
+        base,
+        num_labels=len(LABELS),
+        id2label=dict(enumerate(LABELS)),
+        label2id={n: i for i, n in enumerate(LABELS)},
     )
-    mlflow.set_tracking_uri(tracking_uri())
-    mlflow.set_experiment(MODEL_NAME)
+    tracking.open_experiment()
     with mlflow.start_run(run_name=pipeline_run or None) as run:
-        mlflow.set_tags({"data_digest": data_digest(frame), "git_revision": git_revision(), "pipeline_run": pipeline_run})
+        mlflow.set_tags(
+            {"data_digest": data_digest(frame), "git_revision": git_revision(), "pipeline_run": pipeline_run}
+        )
         mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
         trainer = _trainer(model, tokenizer, frame, output, settings)
         trainer.train()
@@ -85,7 +90,7 @@ def resolve_base_model(name: str) -> str:
 
         from components.register import CHECKPOINT_ARTIFACT
 
-        mlflow.set_tracking_uri(tracking_uri())
+        tracking.connect()
         return str(mlflow.artifacts.download_artifacts(f"{name}/{CHECKPOINT_ARTIFACT}"))
     return name
 
@@ -111,9 +116,11 @@ def _examples(
     frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings
 ) -> list[dict[str, Any]]:
     texts: Sequence[str] = [normalise(text) for text in frame[TEXT]]
-    tokens = tokenizer(list(texts), truncation=True, max_length=settings.max_length)
+    tokens = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
     targets = soft_targets(frame, settings.rater_weight)
-    return [{"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)]
+    return [
+        {"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)
+    ]
 
 
 def _trainer(
@@ -127,9 +134,7 @@ def _trainer(
     from transformers import DataCollatorWithPadding, Trainer
 
     class SoftLabelTrainer(Trainer):  # type: ignore[misc]
-        def compute_loss(
-            self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any
-        ) -> Any:
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
             targets = inputs.pop("labels")
             outputs = model(**inputs)
             loss = torch.nn.functional.cross_entropy(outputs.logits, targets)

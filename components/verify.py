@@ -59,7 +59,7 @@ class Parity:
         return not self.violations
 
 
-def verify(export: Path, evaluation: Path, data: Path, output: Path, limits: VerifyThresholds) -> Parity:
+def verify(export: Path, evaluation: Path, data: Path, *, output: Path, limits: VerifyThresholds) -> Parity:
     """Compare the models; write parity.json, the INT8 probabilities of the test split and report.html to `output`."""
     frame = pd.read_parquet(data)
     test = frame[frame[SPLIT] == "test"]
@@ -129,6 +129,18 @@ def single_text_latency(classifier: OnnxClassifier, texts: Sequence[str]) -> flo
     return 1000 * median(times)
 
 
+def headline(parity: Parity) -> dict[str, float]:
+    """Return the figures that a run list shows."""
+    return {
+        "int8_label_agreement": parity.int8.label_agreement,
+        "int8_largest_gap": parity.int8.largest_gap,
+        "int8_macro_f1_loss": parity.int8.macro_f1_loss,
+        "batch_label_agreement": parity.batching.label_agreement,
+        "int8_single_text_ms": parity.latency_ms["int8"],
+        "bundle_megabytes": parity.bundle_bytes / 1e6,
+    }
+
+
 def load_parity(folder: Path) -> Parity:
     """Read what `verify` wrote."""
     content = json.loads((folder / PARITY).read_text(encoding="utf-8"))
@@ -138,7 +150,11 @@ def load_parity(folder: Path) -> Parity:
 
 def sections(parity: Parity, limits: VerifyThresholds) -> list[Section]:
     """Return the report's content."""
-    compared = {"FP32 to torch": parity.fp32, "INT8 to torch": parity.int8, "INT8 batched to alone": parity.batching}
+    compared = {
+        "FP32 to torch": parity.fp32,
+        "INT8 to torch": parity.int8,
+        "INT8 batched to alone": parity.batching,
+    }
     verdict = "Faithful." if parity.faithful else "Not faithful: " + "; ".join(parity.violations) + "."
     return [
         Section("Verdict", [verdict]),

@@ -85,4 +85,5 @@ class OnnxClassifier:
 def softmax(logits: NDArray[np.floating]) -> Probabilities:
     """Return the row-wise softmax of n × 3 logits."""
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    result: Probabilities = (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result

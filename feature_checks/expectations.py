@@ -31,7 +31,7 @@ ROWS_NAMED: Final = 20
 """At most this many row ids are listed for a finding."""
 
 # U+FFFD, and UTF-8 read as Latin-1 or Windows-1252 ("Ã©", "â€™", "Â£").
-DAMAGED: Final = "\ufffd|Ã[\x80-\xbf€-™]|â€.|Â[\xa0-\xbf]"  # noqa: RUF001
+DAMAGED: Final = "\ufffd|Ã[\x80-\xbf€-™]|â€.|Â[\xa0-\xbf]"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def validate(frame: pd.DataFrame, expectations: Sequence[gxe.Expectation]) -> Ch
     result_format: dict[str, Any] = {"result_format": "COMPLETE", "include_unexpected_rows": False}
     if ROW_ID in frame.columns:
         result_format["unexpected_index_column_names"] = [ROW_ID]
-    outcome = batch.validate(ExpectationSuite(name="suite", expectations=list(expectations)), result_format=result_format)
+    outcome = batch.validate(
+        ExpectationSuite(name="suite", expectations=list(expectations)), result_format=result_format
+    )
     findings = tuple(_finding(result.to_json_dict()) for result in outcome.results if not result.success)
     return CheckReport(len(frame), len(outcome.results), findings)
 
@@ -125,7 +127,9 @@ def _found(result: dict[str, Any], detail: dict[str, Any]) -> str:
         return f"found {detail['observed_value']}"
     if config_columns := result["expectation_config"]["meta"].get("columns"):
         return f"found the columns {config_columns}"
-    raise RuntimeError(f"Great Expectations could not evaluate {result['expectation_config']}: {result['exception_info']}")
+    raise RuntimeError(
+        f"Great Expectations could not evaluate {result['expectation_config']}: {result['exception_info']}"
+    )
 
 
 def _schema_suite(frame: pd.DataFrame) -> list[gxe.Expectation]:
@@ -160,7 +164,8 @@ def _value_suite(limits: CheckThresholds) -> list[gxe.Expectation]:
 def _table_rules(limits: CheckThresholds) -> list[gxe.Expectation]:
     return [
         gxe.ExpectTableRowCountToBeBetween(
-            min_value=limits.min_rows, meta=_why(f"at least {limits.min_rows} rows are needed to train and to judge")
+            min_value=limits.min_rows,
+            meta=_why(f"at least {limits.min_rows} rows are needed to train and to judge"),
         ),
         gxe.ExpectColumnValuesToNotBeNull(column=GROUP_ID, meta=_why("every row must name its review")),
         gxe.ExpectColumnValuesToBeUnique(column=ROW_ID, meta=_why("a row id must name one row")),
@@ -177,18 +182,31 @@ def _text_rules(limits: CheckThresholds) -> list[gxe.Expectation]:
             column="visible_chars", min_value=1, meta=_why("a text must not be empty or blank")
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="visible_chars", max_value=MAX_TEXT_CHARS, meta=_why(f"a text has at most {MAX_TEXT_CHARS} characters")
+            column="visible_chars",
+            max_value=MAX_TEXT_CHARS,
+            meta=_why(f"a text has at most {MAX_TEXT_CHARS} characters"),
         ),
         gxe.ExpectColumnValuesToNotMatchRegex(
-            **damaged, mostly=intact, meta=_why(f"at most {limits.max_damaged_share:.0%} of texts may be damaged in encoding")
+            **damaged,
+            mostly=intact,
+            meta=_why(f"at most {limits.max_damaged_share:.0%} of texts may be damaged in encoding"),
         ),
-        gxe.ExpectColumnValuesToNotMatchRegex(**damaged, severity="warning", meta=_why("the text's encoding is damaged")),
-        gxe.ExpectColumnValuesToBeBetween(
-            **copies, mostly=unique, meta=_why(f"at most {limits.max_duplicate_share:.0%} of rows may repeat a text")
+        gxe.ExpectColumnValuesToNotMatchRegex(
+            **damaged, severity="warning", meta=_why("the text's encoding is damaged")
         ),
-        gxe.ExpectColumnValuesToBeBetween(**copies, severity="warning", meta=_why("the text stands in another row too")),
         gxe.ExpectColumnValuesToBeBetween(
-            column="labels_of_text", max_value=1, severity="warning", meta=_why("the same text has two labels")
+            **copies,
+            mostly=unique,
+            meta=_why(f"at most {limits.max_duplicate_share:.0%} of rows may repeat a text"),
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            **copies, severity="warning", meta=_why("the text stands in another row too")
+        ),
+        gxe.ExpectColumnValuesToBeBetween(
+            column="labels_of_text",
+            max_value=1,
+            severity="warning",
+            meta=_why("the same text has two labels"),
         ),
     ]
 
@@ -217,7 +235,9 @@ def _label_rules(limits: CheckThresholds) -> list[gxe.Expectation]:
 
 def _split_rules() -> list[gxe.Expectation]:
     return [
-        gxe.ExpectColumnValuesToBeInSet(column=SPLIT, value_set=list(SPLITS), meta=_why(f"a split is one of {list(SPLITS)}")),
+        gxe.ExpectColumnValuesToBeInSet(
+            column=SPLIT, value_set=list(SPLITS), meta=_why(f"a split is one of {list(SPLITS)}")
+        ),
         gxe.ExpectColumnDistinctValuesToContainSet(
             column=SPLIT, value_set=list(SPLITS), meta=_why(f"every split of {list(SPLITS)} needs rows")
         ),
@@ -225,7 +245,10 @@ def _split_rules() -> list[gxe.Expectation]:
             column="splits_of_review", max_value=1, meta=_why("all rows of one review must be in one split")
         ),
         gxe.ExpectColumnValuesToBeBetween(
-            column="splits_of_text", max_value=1, severity="warning", meta=_why("the same text stands in two splits")
+            column="splits_of_text",
+            max_value=1,
+            severity="warning",
+            meta=_why("the same text stands in two splits"),
         ),
     ]
 

@@ -1,0 +1,83 @@
+"""The suite that a window of predictions must pass before drift is judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import great_expectations.expectations as gxe
+import pandas as pd
+
+from feature_checks.contract import LABEL, LABELS, TEXT, normalise
+from feature_checks.expectations import CheckReport, validate
+
+DESCRIPTORS = ("length", "words", "non_letters")
+CONFIDENCE = "confidence"
+TRUE_LABEL = "true_label"
+
+
+def check_window(frame: pd.DataFrame) -> CheckReport:
+    """Check the columns of a window that are there; `text` or the descriptors must be.
+
+    A window whose predictions are all of one class fails: that is a broken model or a broken input more often than
+    a new world, and nothing to train on.
+    """
+    checked = frame
+    if TEXT in frame.columns:
+        texts = frame[TEXT].map(lambda text: len(normalise(text)) if isinstance(text, str) else 0)
+        checked = frame.assign(visible_chars=texts)
+    numbers = {name: pd.to_numeric(checked[name], errors="coerce") for name in _numeric(frame)}
+    return validate(checked.assign(**numbers), _suite(frame))
+
+
+def _numeric(frame: pd.DataFrame) -> list[str]:
+    return [name for name in (*DESCRIPTORS, CONFIDENCE) if name in frame.columns]
+
+
+def _suite(frame: pd.DataFrame) -> list[gxe.Expectation]:
+    rules = [rule for name in _numeric(frame) for rule in _number_rules(name)]
+    if TEXT in frame.columns:
+        rules.append(_at_least("visible_chars", 1, "a text must be a string with a visible character"))
+    else:
+        rules += [_exists(name, "descriptors are needed where the log keeps no text") for name in DESCRIPTORS]
+    if LABEL in frame.columns:
+        rules += [_not_null(LABEL), _in_labels(LABEL), _several_classes()]
+    if TRUE_LABEL in frame.columns:
+        rules.append(_in_labels(TRUE_LABEL))
+    return rules
+
+
+def _number_rules(name: str) -> list[gxe.Expectation]:
+    upper = 1 if name in ("non_letters", CONFIDENCE) else None
+    why = f"must be a number from 0 to {upper}" if upper else "must be a number of 0 or more"
+    return [
+        gxe.ExpectColumnValuesToNotBeNull(column=name, meta=_why(why)),
+        gxe.ExpectColumnValuesToBeBetween(column=name, min_value=0, max_value=upper, meta=_why(why)),
+    ]
+
+
+def _at_least(name: str, minimum: int, why: str) -> gxe.Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(column=name, min_value=minimum, meta=_why(why))
+
+
+def _exists(name: str, why: str) -> gxe.Expectation:
+    return gxe.ExpectColumnToExist(column=name, meta=_why(why) | {"columns": "without it"})
+
+
+def _not_null(name: str) -> gxe.Expectation:
+    return gxe.ExpectColumnValuesToNotBeNull(column=name, meta=_why(f"must be one of {list(LABELS)}"))
+
+
+def _in_labels(name: str) -> gxe.Expectation:
+    return gxe.ExpectColumnValuesToBeInSet(
+        column=name, value_set=list(LABELS), meta=_why(f"must be one of {list(LABELS)}")
+    )
+
+
+def _several_classes() -> gxe.Expectation:
+    return gxe.ExpectColumnUniqueValueCountToBeBetween(
+        column=LABEL, min_value=2, meta=_why("at least two classes must be predicted; look at model and input")
+    )
+
+
+def _why(reason: str) -> dict[str, Any]:
+    return {"why": reason}
