@@ -13,8 +13,6 @@ ServingError
 └── EngineFailed            inference itself failed: our fault
 """
 
-# ruff: noqa: N818 - the names are those of the protocol's codes
-
 from __future__ import annotations
 
 import math

@@ -127,9 +127,7 @@ def check_texts(texts: Sequence[Any], where: str) -> None:
         if not isinstance(text, str):
             raise RequestError(f"{where}[{index}]: found {kind(text)}; expected a string")
         if len(text) > MAX_TEXT_CHARS:
-            raise TooLarge(
-                f"{where}[{index}]: found {len(text)} characters; a text takes at most {MAX_TEXT_CHARS}"
-            )
+            raise TooLarge(f"{where}[{index}]: found {len(text)} characters; a text takes at most {MAX_TEXT_CHARS}")
         if _is_blank(text):
             raise RequestError(f"{where}[{index}]: the text is blank; expected a visible character")
 

@@ -49,6 +49,9 @@ class Settings(BaseSettings):
         "sqlite:///{STATE_DIR}/mlflow.db",
         description="the registry: `http(s)://…` or `sqlite:///…`",
     )
+    mlflow_tracking_username: str | None = Field(None, description="user name for the MLflow server")
+    mlflow_tracking_password: SecretStr | None = Field(None, description="password for the MLflow server")
+    mlflow_tracking_token: SecretStr | None = Field(None, description="bearer token for the MLflow server")
     http_port: int = Field(8080, ge=0, le=65535, description="REST port")
     grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port")
     redis_url: str | None = Field(None, description="shared cache and limiter; unset: in-process ones")
@@ -85,15 +88,11 @@ class Settings(BaseSettings):
     max_body_bytes: PositiveInt = Field(
         16 * 1024 * 1024, description="largest request body, after decompression, in bytes"
     )
-    request_timeout_seconds: PositiveFloat = Field(
-        30, description="deadline of a request; past it the reply is 504"
-    )
+    request_timeout_seconds: PositiveFloat = Field(30, description="deadline of a request; past it the reply is 504")
     grace_seconds: float = Field(
         5, ge=0, description="after SIGTERM: how long requests are still accepted while readiness is off"
     )
-    drain_seconds: PositiveFloat = Field(
-        20, description="after the grace period: longest wait for accepted requests"
-    )
+    drain_seconds: PositiveFloat = Field(20, description="after the grace period: longest wait for accepted requests")
     keep_bundles: PositiveInt = Field(3, description="bundles kept on disk, the served one among them")
     engine_threads: PositiveInt | None = Field(
         None, description="inference threads, one core each; default: the cores of the CPU quota"

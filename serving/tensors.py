@@ -58,7 +58,7 @@ def unpack_bytes(raw: bytes, where: str) -> list[bytes]:
         position = start + int.from_bytes(raw[position:start], "little")
         if position > end:
             raise RequestError(
-                f"{where}: BYTES element {len(elements)} says {position - start} bytes, {end - start} are left"
+                f"{where}: BYTES element {len(elements)} says {position - start} bytes; {end - start} follow"
             )
         elements.append(raw[start:position])
     return elements

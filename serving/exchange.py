@@ -1,0 +1,139 @@
+"""One HTTP request as the routes see it: its body read within bounds, its client watched while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, TypeVar
+
+import orjson
+
+from serving.errors import ServingError, TooLarge
+
+T = TypeVar("T")
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+JSON: Final = b"application/json"
+_PATIENCE: Final = 0.005
+"""Seconds before a waiting request's client is watched: most answers are faster, and watching costs a task."""
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its answer was ready: there is nobody to reply to."""
+
+
+class Reply(NamedTuple):
+    """A complete HTTP reply."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    headers: Headers = []  # noqa: RUF012  # never changed, only joined
+
+
+def json_reply(content: Any, status: int = 200) -> Reply:
+    """Return a JSON reply."""
+    return Reply(status, orjson.dumps(content))
+
+
+def error_reply(error: ServingError) -> Reply:
+    """Return the reply of a failed request: `{"error": "…"}`."""
+    return Reply(error.status, orjson.dumps({"error": error.message}), JSON, error.headers)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request on its way through the routes."""
+
+    scope: Scope
+    receive: Receive
+    request_id: str
+    headers: dict[bytes, bytes] = field(init=False)
+    """Of a repeated header the last one."""
+    version: str | None = None
+    """The model version in the path."""
+    user: str = ""
+    model_version: str = ""
+    """The version that answered, once one has."""
+
+    def __post_init__(self) -> None:
+        self.headers = dict(self.scope["headers"])
+
+    def text(self, name: bytes) -> str | None:
+        """Return a header's value as text."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    async def body(self, limit: int) -> bytes:
+        """Return the request body. Raises TooLarge past `limit` bytes, ClientLeft when it never ends."""
+        length = self.headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > limit:
+            raise TooLarge(f"body: found {int(length)} bytes; send at most {limit}")
+        message = await self._next()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body") and len(body) <= limit:
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await self._next()
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > limit:
+                break
+        if size > limit:
+            raise TooLarge(f"body: found more than {limit} bytes; send at most {limit}")
+        return b"".join(parts)
+
+    async def _next(self) -> Message:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message
+
+    async def unless_client_leaves(self, answer: Awaitable[T]) -> T:
+        """Return what `answer` gives. Cancels it and raises ClientLeft when the client disconnects first."""
+        watch = _Watch(self.receive)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if watch.client_left:
+                raise ClientLeft from None
+            raise
+        finally:
+            watch.stop()
+
+
+class _Watch:
+    """Cancels the task that made it when the client disconnects."""
+
+    __slots__ = ("_receive", "_task", "_timer", "_watcher", "client_left")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
+        self.client_left = False
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.client_left = True
+        if self._task is not None:
+            self._task.cancel()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        if self.client_left and self._task is not None:
+            self._task.uncancel()
