@@ -15,9 +15,7 @@ _FAST: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05
 _BATCH_SIZES: Final = (1, 2, 4, 8, 12, 16, 24, 32, 64)
 _PROBABILITIES: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
-REQUESTS: Final = Counter(
-    "sentiment_requests_total", "Requests answered", ["protocol", "status", "model_version"]
-)
+REQUESTS: Final = Counter("sentiment_requests_total", "Requests answered", ["protocol", "status", "model_version"])
 REQUEST_SECONDS: Final = Histogram(
     "sentiment_request_seconds",
     "Time from the request's last byte to its answer",
@@ -28,14 +26,10 @@ MODEL_INFO: Final = Gauge(
     "sentiment_model_info", "1 for the version that is served", ["model_version", "digest", "arithmetic"]
 )
 READY: Final = Gauge("sentiment_ready", "1 while the predictor is ready")
-REFUSED_BUNDLES: Final = Counter(
-    "sentiment_refused_bundles_total", "Bundles that were not served", ["reason"]
-)
+REFUSED_BUNDLES: Final = Counter("sentiment_refused_bundles_total", "Bundles that were not served", ["reason"])
 
 QUEUED_TEXTS: Final = Gauge("sentiment_queued_texts", "Texts that wait for a batch")
-QUEUE_WAIT_ESTIMATE: Final = Gauge(
-    "sentiment_queue_wait_estimate_seconds", "Estimated wait of a text that arrives now"
-)
+QUEUE_WAIT_ESTIMATE: Final = Gauge("sentiment_queue_wait_estimate_seconds", "Estimated wait of a text that arrives now")
 OVERLOADED: Final = Counter("sentiment_overloaded_total", "Requests refused because the queue was full")
 DROPPED: Final = Counter(
     "sentiment_dropped_requests_total", "Accepted requests that ended before inference", ["reason"]
@@ -44,9 +38,7 @@ BATCH_TEXTS: Final = Histogram("sentiment_batch_texts", "Texts in a batch", buck
 BATCH_PADDING: Final = Counter("sentiment_padding_tokens_total", "Padding tokens that the engine computed")
 BATCH_TOKENS: Final = Counter("sentiment_tokens_total", "Tokens of texts that the engine computed")
 TOKENISE_SECONDS: Final = Histogram("sentiment_tokenise_seconds", "Tokenising one request", buckets=_FAST)
-QUEUE_SECONDS: Final = Histogram(
-    "sentiment_queue_seconds", "From queueing to the batch's start", buckets=_FAST
-)
+QUEUE_SECONDS: Final = Histogram("sentiment_queue_seconds", "From queueing to the batch's start", buckets=_FAST)
 INFERENCE_SECONDS: Final = Histogram("sentiment_inference_seconds", "Inference of one batch", buckets=_FAST)
 ENGINE_FAILURES: Final = Counter("sentiment_engine_failures_total", "Batches that failed in the engine")
 WORKERS: Final = Gauge("sentiment_engine_workers", "Engine workers that are alive")
@@ -57,18 +49,14 @@ CACHE_LOOKUPS: Final = Counter(
     "Texts looked up, by where the answer came from: memory, redis, in_flight (another request's), miss",
     ["tier"],
 )
-REDIS_FAILURES: Final = Counter(
-    "sentiment_redis_failures_total", "Redis calls that failed or timed out", ["use"]
-)
+REDIS_FAILURES: Final = Counter("sentiment_redis_failures_total", "Redis calls that failed or timed out", ["use"])
 REDIS_BREAKER_OPEN: Final = Gauge("sentiment_redis_breaker_open", "1 while Redis is left alone", ["use"])
 RATE_LIMIT_DECISIONS: Final = Counter(
     "sentiment_rate_limit_decisions_total", "Limiter decisions", ["decision", "source"]
 )
 
 PREDICTIONS: Final = Counter("sentiment_predictions_total", "Texts answered, by label", ["label"])
-CONFIDENCE: Final = Histogram(
-    "sentiment_confidence", "Probability of the answered label", buckets=_PROBABILITIES
-)
+CONFIDENCE: Final = Histogram("sentiment_confidence", "Probability of the answered label", buckets=_PROBABILITIES)
 LOG_LINES: Final = Counter("sentiment_log_lines_total", "Prediction-log lines written", ["kind"])
 LOG_UPLOADS: Final = Counter("sentiment_log_uploads_total", "Uploads of log segments", ["outcome"])
 DROPPED_LOG_LINES: Final = Counter(

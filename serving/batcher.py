@@ -1,0 +1,233 @@
+"""Texts from every connection → one bounded queue → batches → the engine's threads, and the answers back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_checks.classifier import EncodedText, Probabilities
+from serving import metrics
+from serving.cores import available_cores
+from serving.engine import Engine
+from serving.errors import DeadlineExceeded, EngineFailed, NotReady, Overloaded, ServingError
+from serving.settings import Settings
+from serving.work_queue import Batch, BatchLimits, Job
+from serving.workers import Died, Event, Outcome, Started, Workers
+
+logger = logging.getLogger(__name__)
+
+_INLINE_CHARS: Final = 4_000
+"""Requests of at most this many characters are tokenised on the event loop: about 0.3 ms; a hand-over costs
+0.1."""
+
+_SLICE: Final = 256
+"""Texts of a large request that are tokenised at a time."""
+
+_FIRST_GUESS: Final = 1e-4
+"""Seconds of one core a token, until the first batches have been measured."""
+
+_RESPAWN_SECONDS: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
+"""Pause before a dead worker's replacement, by how many have died since one last finished a batch."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Answers to n texts, in their order."""
+
+    probabilities: Probabilities
+    truncated: NDArray[np.bool_]
+    """Whether the model read only the beginning of the text."""
+    cached: NDArray[np.bool_]
+    """Whether the answer was computed for an earlier text."""
+
+
+class Batcher:
+    """The queue's asyncio side: belongs to the event loop that started it."""
+
+    def __init__(self, engine: Engine, settings: Settings) -> None:
+        """`engine` is run by `settings.engine_threads` threads, by default one for each available core."""
+        self._engine = engine
+        self._settings = settings
+        self._threads = settings.engine_threads or available_cores()
+        self._workers = Workers(engine, BatchLimits(settings.batch_texts, settings.batch_tokens), self._post)
+        self._tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._futures: dict[Job, asyncio.Future[None]] = {}
+        self._alive = 0
+        self._deaths = 0
+        self._active = 0
+        self._stopping = False
+        self._stopped = False
+        self._idle = asyncio.Event()
+        self._token_seconds = _FIRST_GUESS
+
+    @property
+    def healthy(self) -> bool:
+        """Tell whether every worker is alive and none has been in one batch for too long."""
+        return self._alive == self._threads and not self._workers.stalled
+
+    @property
+    def estimated_wait(self) -> float:
+        """Seconds that a text which arrives now is expected to wait for its batch."""
+        return self._workers.tokens_ahead * self._token_seconds / self._threads
+
+    async def start(self) -> None:
+        """Start the workers; returns when each has run the engine once. Raises EngineFailed if one cannot."""
+        self._loop = asyncio.get_running_loop()
+        self._first: asyncio.Future[None] = self._loop.create_future()
+        for _ in range(self._threads):
+            self._workers.spawn()
+        await self._first
+
+    async def stop(self) -> None:
+        """Answer what has been accepted, then end the threads. Later calls of `score` raise NotReady."""
+        self._stopping = True
+        if self._active:
+            self._idle.clear()
+            await self._idle.wait()
+        self._stopped = True
+        await asyncio.to_thread(self._workers.stop)
+        self._tokeniser.shutdown()
+
+    async def score(self, texts: Sequence[str], deadline: float | None = None) -> Scores:
+        """Return the scores of one or more texts; `deadline` is in the event loop's time.
+
+        Raises NotReady, Overloaded (at once, before any work), DeadlineExceeded or EngineFailed. Cancelling
+        the call takes what has not begun out of the queue.
+        """
+        self._admit(len(texts))
+        self._active += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                encoded = await self._encode(texts)
+                probabilities = await self._infer(encoded, deadline)
+        except TimeoutError as error:
+            metrics.DROPPED.labels("deadline").inc()
+            raise DeadlineExceeded("the deadline passed before the answer was ready") from error
+        except asyncio.CancelledError:
+            metrics.DROPPED.labels("client_left").inc()
+            raise
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+        truncated = np.fromiter((text.truncated for text in encoded), dtype=np.bool_, count=len(encoded))
+        return Scores(probabilities, truncated, np.zeros(len(encoded), dtype=np.bool_))
+
+    def _admit(self, count: int) -> None:
+        if self._stopping or not self._alive:
+            raise NotReady("no engine worker is running; try again in a moment", retry_after=1)
+        waiting, wait = self._workers.waiting_texts, self.estimated_wait
+        if waiting + count <= self._settings.queue_texts and wait <= self._settings.queue_seconds:
+            return
+        metrics.OVERLOADED.inc()
+        raise Overloaded(
+            f"{waiting} texts wait, about {wait:.2f} s of work; at most {self._settings.queue_texts} "
+            f"texts or {self._settings.queue_seconds} s may wait: try again later",
+            retry_after=wait,
+        )
+
+    async def _encode(self, texts: Sequence[str]) -> list[EncodedText]:
+        started = time.perf_counter()
+        try:
+            if sum(map(len, texts)) <= _INLINE_CHARS:
+                encoded = self._engine.encode(texts)
+            else:
+                encoded = []
+                for start in range(0, len(texts), _SLICE):
+                    part = texts[start : start + _SLICE]
+                    encoded += await self._loop.run_in_executor(self._tokeniser, self._engine.encode, part)
+        except Exception as error:
+            raise EngineFailed(f"tokenising {len(texts)} texts failed: {error!r}") from error
+        metrics.TOKENISE_SECONDS.observe(time.perf_counter() - started)
+        return encoded
+
+    async def _infer(self, encoded: list[EncodedText], deadline: float | None) -> Probabilities:
+        now = time.monotonic()
+        job = Job(encoded, math.inf if deadline is None else now + deadline - self._loop.time(), now)
+        self._futures[job] = future = self._loop.create_future()
+        self._workers.push(job)
+        try:
+            await future
+        finally:
+            del self._futures[job]
+            if job.remaining:
+                self._workers.remove(job)
+        return job.probabilities
+
+    def _post(self, event: Event) -> None:
+        self._loop.call_soon_threadsafe(self._handle, event)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Outcome():
+                self._finish(event)
+            case Started():
+                self._alive += 1
+                if self._alive == self._threads and not self._first.done():
+                    self._first.set_result(None)
+            case Died():
+                self._replace(event)
+        metrics.WORKERS.set(self._alive)
+        metrics.QUEUED_TEXTS.set(self._workers.waiting_texts)
+
+    def _finish(self, outcome: Outcome) -> None:
+        batch, result = outcome.batch, outcome.result
+        if isinstance(result, BaseException):
+            metrics.ENGINE_FAILURES.inc()
+            self._fail({row.job for row in batch}, result)
+            return
+        for row, probabilities in zip(batch, result, strict=True):
+            job = row.job
+            job.probabilities[row.position] = probabilities
+            job.remaining -= 1
+            if not job.remaining and (future := self._futures.get(job)) and not future.done():
+                future.set_result(None)
+        self._deaths = 0
+        self._measure(batch, outcome)
+
+    def _measure(self, batch: Batch, outcome: Outcome) -> None:
+        tokens = sum(row.tokens for row in batch)
+        self._token_seconds += 0.1 * (outcome.seconds / tokens - self._token_seconds)
+        metrics.BATCH_TEXTS.observe(len(batch))
+        metrics.BATCH_TOKENS.inc(tokens)
+        metrics.BATCH_PADDING.inc(max(row.tokens for row in batch) * len(batch) - tokens)
+        metrics.INFERENCE_SECONDS.observe(outcome.seconds)
+        metrics.QUEUE_SECONDS.observe(outcome.queue_seconds)
+        metrics.QUEUE_WAIT_ESTIMATE.set(self.estimated_wait)
+
+    def _fail(self, jobs: set[Job], cause: BaseException) -> None:
+        for job in jobs:
+            future = self._futures.get(job)
+            if future and not future.done():
+                future.set_exception(_engine_failed(cause))
+
+    def _replace(self, death: Died) -> None:
+        self._alive -= death.started
+        if not self._first.done():
+            self._first.set_exception(_engine_failed(death.error))
+            return
+        if not self._alive:
+            self._fail(set(self._futures), death.error)
+        pause = _RESPAWN_SECONDS[min(self._deaths, len(_RESPAWN_SECONDS) - 1)]
+        self._deaths += 1
+        logger.error("an engine worker died; its replacement starts in %.1f s", pause)
+        self._loop.call_later(pause, self._respawn)
+
+    def _respawn(self) -> None:
+        if not self._stopped:
+            self._workers.spawn()
+
+
+def _engine_failed(cause: BaseException) -> ServingError:
+    failure = EngineFailed(f"inference failed: {cause!r}")
+    failure.__cause__ = cause
+    return failure
