@@ -32,8 +32,11 @@ _INLINE_CHARS: Final = 4_000
 _SLICE: Final = 256
 """Texts of a large request that are tokenised at a time."""
 
-_FIRST_GUESS: Final = 1e-4
-"""Seconds of one core a token, until the first batches have been measured."""
+_FIRST_BATCH: Final = (0.02, 200.0)
+"""Seconds and tokens of a batch, until the first ones have been measured."""
+
+_MEMORY: Final = 0.9
+"""How much of the measured speed is kept from one batch to the next."""
 
 _RESPAWN_SECONDS: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Pause before a dead worker's replacement, by how many have died since one last finished a batch."""
@@ -67,7 +70,7 @@ class Batcher:
         self._stopping = False
         self._stopped = False
         self._idle = asyncio.Event()
-        self._token_seconds = _FIRST_GUESS
+        self._speed = _FIRST_BATCH
 
     @property
     def healthy(self) -> bool:
@@ -77,7 +80,8 @@ class Batcher:
     @property
     def estimated_wait(self) -> float:
         """Seconds that a text which arrives now is expected to wait for its batch."""
-        return self._workers.tokens_ahead * self._token_seconds / self._threads
+        seconds, tokens = self._speed
+        return self._workers.tokens_ahead * seconds / tokens / self._threads
 
     async def start(self) -> None:
         """Start the workers; returns when each has run the engine once. Raises EngineFailed if one cannot."""
@@ -196,7 +200,8 @@ class Batcher:
 
     def _measure(self, batch: Batch, outcome: Outcome) -> None:
         tokens = sum(row.tokens for row in batch)
-        self._token_seconds += 0.1 * (outcome.seconds / tokens - self._token_seconds)
+        seconds, read = self._speed
+        self._speed = (_MEMORY * seconds + outcome.seconds, _MEMORY * read + tokens)
         metrics.BATCH_TEXTS.observe(len(batch))
         metrics.BATCH_TOKENS.inc(tokens)
         metrics.BATCH_PADDING.inc(max(row.tokens for row in batch) * len(batch) - tokens)
