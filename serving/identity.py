@@ -1,11 +1,14 @@
-"""Who sent a request: `X-User-Id` from a trusted proxy, otherwise the client's address."""
+"""Who sent a request (`X-User-Id` from a trusted proxy, otherwise the client's address) and what is left to them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
 
+from serving.errors import RateLimited
+from serving.limits import Decision
 from serving.settings import Network
 
 
@@ -39,3 +42,21 @@ class Identity:
             return False
         mapped = getattr(address, "ipv4_mapped", None) or address
         return any(mapped in network for network in self._trusted)
+
+
+def allowance(decision: Decision) -> list[tuple[str, str]]:
+    """Return the RateLimit fields of a reply (draft-ietf-httpapi-ratelimit-headers-06)."""
+    return [
+        ("ratelimit-limit", str(decision.limit)),
+        ("ratelimit-remaining", str(decision.remaining)),
+        ("ratelimit-reset", str(math.ceil(decision.reset_seconds))),
+    ]
+
+
+def refusal(decision: Decision) -> RateLimited:
+    """Return the error of a user who has spent the allowance."""
+    wait = math.ceil(decision.reset_seconds)
+    return RateLimited(
+        f"rate limit: all {decision.limit} requests of this window are spent; send the next in {wait} s",
+        retry_after=wait,
+    )

@@ -76,6 +76,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         self._parse_seconds = PRE_HIST_TIME.labels(settings.model_name)
         self._score_seconds = PREDICT_HIST_TIME.labels(settings.model_name)
         self._reply_seconds = POST_HIST_TIME.labels(settings.model_name)
+        self._request_seconds = {name: metrics.REQUEST_SECONDS.labels(name) for name in ("v1", "v2", "grpc")}
 
     async def open(self) -> None:
         """Start what runs beside the requests: cache and prediction log."""
@@ -223,11 +224,12 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
             raise NotFound("feedback: not accepted here; it needs FEEDBACK=on and a PREDICTION_LOG")
         return accept(body, self._log)
 
-    def observe(self, parse: float, score: float, reply: float) -> None:
-        """Feed KServe's own histograms with the seconds of a request's three steps."""
+    def observe(self, protocol: str, parse: float, score: float, reply: float) -> None:
+        """Feed KServe's own histograms, and ours, with the seconds of a request's three steps."""
         self._parse_seconds.observe(parse)
         self._score_seconds.observe(score)
         self._reply_seconds.observe(reply)
+        self._request_seconds[protocol].observe(parse + score + reply)
 
     # -- KServe's own way in -----------------------------------------------------------------------------------
 

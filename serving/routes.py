@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import re
 import time
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from serving import metrics
-from serving.errors import MethodNotAllowed, NotFound, RateLimited, ServingError
+from serving.errors import MethodNotAllowed, NotFound, ServingError
 from serving.exchange import (
     App,
     ClientLeft,
@@ -30,7 +29,7 @@ from serving.exchange import (
     error_reply,
     json_reply,
 )
-from serving.identity import Identity
+from serving.identity import Identity, allowance, refusal
 from serving.limits import Decision, RateLimiter
 from serving.predictor import Answer, Predictor
 from serving.protocol import InferRequest, compress, decode_body
@@ -133,7 +132,7 @@ class Routes:
             if route.limited:
                 decision = await self._allowance(exchange)
                 if decision is not None and not decision.allowed:
-                    raise _rate_limited(decision)
+                    raise refusal(decision)
             handler = self._no_such_route if route is self._unknown else route.handler(scope["method"], path)
             reply = await handler(exchange)
         except ServingError as error:
@@ -169,11 +168,7 @@ class Routes:
             *reply.headers,
         ]
         if decision is not None:
-            headers += [
-                (b"ratelimit-limit", b"%d" % decision.limit),
-                (b"ratelimit-remaining", b"%d" % decision.remaining),
-                (b"ratelimit-reset", b"%d" % math.ceil(decision.reset_seconds)),
-            ]
+            headers += [(name.encode(), value.encode()) for name, value in allowance(decision)]
         if self._predictor.draining:
             headers.append((b"connection", b"close"))
         return headers
@@ -254,14 +249,6 @@ class Routes:
     ) -> None:
         started, parsed, scored = clock
         replied = time.perf_counter()
-        self._predictor.observe(parsed - started, scored - parsed, replied - scored)
+        self._predictor.observe(protocol, parsed - started, scored - parsed, replied - scored)
         seconds = replied - started
         self._predictor.answered(answer, request.texts, exchange.request_id, protocol, exchange.user, seconds)
-
-
-def _rate_limited(decision: Decision) -> RateLimited:
-    wait = math.ceil(decision.reset_seconds)
-    return RateLimited(
-        f"rate limit: {decision.limit} requests are allowed in a window and all are spent; send the next in {wait} s",
-        retry_after=wait,
-    )

@@ -39,76 +39,80 @@ class Settings(BaseSettings):
         frozen=True, extra="ignore", env_ignore_empty=True, validate_default=True, populate_by_name=True
     )
 
-    state_dir: Path = Field(Path(".local"), description="folder of all local state: bundle cache, spool, log")
-    model_name: str = Field("sentiment", description="name on the wire")
+    state_dir: Path = Field(default=Path(".local"), description="folder of all local state: bundle cache, spool, log")
+    model_name: str = Field(default="sentiment", description="name on the wire")
     model_uri: str = Field(
-        f"models:/{MODEL_NAME}@champion",
+        default=f"models:/{MODEL_NAME}@champion",
         description="MLflow alias (`models:/name@alias`), version (`models:/name/3`) or a bundle folder",
     )
     mlflow_tracking_uri: str = Field(
-        "sqlite:///{STATE_DIR}/mlflow.db",
+        default="sqlite:///{STATE_DIR}/mlflow.db",
         description="the registry: `http(s)://…` or `sqlite:///…`",
     )
-    mlflow_tracking_username: str | None = Field(None, description="user name for the MLflow server")
-    mlflow_tracking_password: SecretStr | None = Field(None, description="password for the MLflow server")
-    mlflow_tracking_token: SecretStr | None = Field(None, description="bearer token for the MLflow server")
-    http_port: int = Field(8080, ge=0, le=65535, description="REST port")
-    grpc_port: int = Field(8081, ge=0, le=65535, description="gRPC port")
-    redis_url: str | None = Field(None, description="shared cache and limiter; unset: in-process ones")
+    mlflow_tracking_username: str | None = Field(default=None, description="user name for the MLflow server")
+    mlflow_tracking_password: SecretStr | None = Field(default=None, description="password for the MLflow server")
+    mlflow_tracking_token: SecretStr | None = Field(default=None, description="bearer token for the MLflow server")
+    http_port: int = Field(default=8080, ge=0, le=65535, description="REST port")
+    grpc_port: int = Field(default=8081, ge=0, le=65535, description="gRPC port")
+    redis_url: str | None = Field(default=None, description="shared cache and limiter; unset: in-process ones")
     rate_limit_redis_url: str | None = Field(
-        None, description="Redis of the limiter where it is not the cache's; default `REDIS_URL`"
+        default=None, description="Redis of the limiter where it is not the cache's; default `REDIS_URL`"
     )
-    cache: Switch = Field("on", description="`off` disables caching of predictions")
-    rate_limit: str = Field("100/minute", description="allowance per user; `off` disables")
+    cache: Switch = Field(default="on", description="`off` disables caching of predictions")
+    rate_limit: str = Field(default="100/minute", description="allowance per user; `off` disables")
     prediction_log: str = Field(
-        "{STATE_DIR}/predictions", description="folder or fsspec URL of the prediction log; `off` disables"
+        default="{STATE_DIR}/predictions", description="folder or fsspec URL of the prediction log; `off` disables"
     )
     log_text: Literal["keep", "hash", "drop"] = Field(
-        "keep", description="what the prediction log does with the review text: `keep`, `hash` or `drop`"
+        default="keep", description="what the prediction log does with the review text: `keep`, `hash` or `drop`"
     )
-    feedback: Switch = Field("off", description="`on` accepts labels for logged predictions")
+    feedback: Switch = Field(default="off", description="`on` accepts labels for logged predictions")
     log_hash_key: SecretStr | None = Field(
-        None, description="key of the hashes in the log; unset: made once and kept in `STATE_DIR`"
+        default=None, description="key of the hashes in the log; unset: made once and kept in `STATE_DIR`"
     )
     log_queue_lines: PositiveInt = Field(
-        100_000, description="most log lines waiting to be written; more are dropped and counted"
+        default=100_000, description="most log lines waiting to be written; more are dropped and counted"
     )
     log_segment_seconds: PositiveFloat = Field(
-        20, description="age at which a log segment is closed and uploaded, where the log is a URL"
+        default=20, description="age at which a log segment is closed and uploaded, where the log is a URL"
     )
     log_spool_bytes: PositiveInt = Field(
-        1024**3, description="most bytes waiting to be uploaded; past it log lines are dropped and counted"
+        default=1024**3, description="most bytes waiting to be uploaded; past it log lines are dropped and counted"
     )
-    alias_poll_seconds: PositiveFloat = Field(15, description="how often the alias is looked up, in seconds")
+    alias_poll_seconds: PositiveFloat = Field(default=15, description="how often the alias is looked up, in seconds")
     trusted_proxies: Networks = Field(
-        "loopback",  # type: ignore[arg-type]  # parsed by the validator, as the variable is
+        default="loopback",  # type: ignore[arg-type]  # parsed by the validator, as the variable is
         description="peers whose `X-User-Id` and `X-Forwarded-For` count: networks, `loopback`, `none`",
     )
-    max_texts: PositiveInt = Field(10_000, description="most texts in one request")
+    max_texts: PositiveInt = Field(default=10_000, description="most texts in one request")
     max_body_bytes: PositiveInt = Field(
-        16 * 1024 * 1024, description="largest request body, after decompression, in bytes"
+        default=16 * 1024 * 1024, description="largest request body, after decompression, in bytes"
     )
-    request_timeout_seconds: PositiveFloat = Field(30, description="deadline of a request; past it the reply is 504")
+    request_timeout_seconds: PositiveFloat = Field(
+        default=30, description="deadline of a request; past it the reply is 504"
+    )
     grace_seconds: float = Field(
-        5, ge=0, description="after SIGTERM: how long requests are still accepted while readiness is off"
+        default=5, ge=0, description="after SIGTERM: how long requests are still accepted while readiness is off"
     )
-    drain_seconds: PositiveFloat = Field(20, description="after the grace period: longest wait for accepted requests")
-    keep_bundles: PositiveInt = Field(3, description="bundles kept on disk, the served one among them")
+    drain_seconds: PositiveFloat = Field(
+        default=20, description="after the grace period: longest wait for accepted requests"
+    )
+    keep_bundles: PositiveInt = Field(default=3, description="bundles kept on disk, the served one among them")
     engine_threads: PositiveInt | None = Field(
-        None, description="inference threads, one core each; default: the cores of the CPU quota"
+        default=None, description="inference threads, one core each; default: the cores of the CPU quota"
     )
-    batch_texts: PositiveInt = Field(16, description="most texts in one inference batch")
-    batch_tokens: PositiveInt = Field(320, description="most tokens in one inference batch, padding included")
+    batch_texts: PositiveInt = Field(default=16, description="most texts in one inference batch")
+    batch_tokens: PositiveInt = Field(default=320, description="most tokens in one inference batch, padding included")
     queue_seconds: PositiveFloat = Field(
-        0.12, description="estimated wait, in seconds, past which a request is refused with 503"
+        default=0.17, description="estimated wait, in seconds, past which a request is refused with 503"
     )
     queue_texts: PositiveInt = Field(
-        30_000, description="most texts that wait for inference; past it a request is refused with 503"
+        default=30_000, description="most texts that wait for inference; past it a request is refused with 503"
     )
-    cache_entries: PositiveInt = Field(100_000, description="predictions kept in memory")
-    cache_ttl_seconds: PositiveInt = Field(86_400, description="how long a prediction is kept, in seconds")
+    cache_entries: PositiveInt = Field(default=100_000, description="predictions kept in memory")
+    cache_ttl_seconds: PositiveInt = Field(default=86_400, description="how long a prediction is kept, in seconds")
     redis_timeout_seconds: PositiveFloat = Field(
-        0.05, description="a Redis call that takes longer counts as failed, in seconds"
+        default=0.05, description="a Redis call that takes longer counts as failed, in seconds"
     )
 
     @model_validator(mode="before")
