@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pandas as pd
 
 from components.report import Section, page
-from feature_checks.expectations import CheckReport, DataCheckError, Finding, check_reviews
 from feature_checks.thresholds import CheckThresholds
+
+if TYPE_CHECKING:
+    from feature_checks.expectations import CheckReport, Finding
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,13 @@ def check(data: Path, output: Path, limits: CheckThresholds) -> CheckReport:
 
     Raises DataCheckError, naming every failed expectation with its rows, after the report has been written.
     """
+    # Great Expectations takes seconds to import; the steps that only read the findings need not wait for it.
+    from feature_checks.expectations import DataCheckError, check_reviews
+
     report = check_reviews(pd.read_parquet(data), limits)
     output.mkdir(parents=True, exist_ok=True)
     (output / REPORT).write_text(page("Data check", sections(report)), encoding="utf-8")
-    (output / WARNINGS).write_text(json.dumps([asdict(finding) for finding in report.warnings]), encoding="utf-8")
+    (output / WARNINGS).write_text(json.dumps([str(finding) for finding in report.warnings]), encoding="utf-8")
     for finding in report.warnings:
         log.warning("data check: %s", finding)
     if not report.passed:
@@ -39,8 +43,8 @@ def check(data: Path, output: Path, limits: CheckThresholds) -> CheckReport:
 
 def load_warnings(folder: Path) -> list[str]:
     """Return the warnings that `check` wrote, a sentence each."""
-    stored = json.loads((folder / WARNINGS).read_text(encoding="utf-8"))
-    return [str(Finding(**(item | {"rows": tuple(item["rows"])}))) for item in stored]
+    warnings: list[str] = json.loads((folder / WARNINGS).read_text(encoding="utf-8"))
+    return warnings
 
 
 def sections(report: CheckReport) -> list[Section]:

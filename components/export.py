@@ -83,12 +83,13 @@ def export_candidate(model: Path, evaluation: Path, data: Path, findings: Path, 
 
 
 def _write_models(model_folder: Path, fp32: Path, int8: Path) -> None:
-    from optimum.onnxruntime import ORTModelForSequenceClassification, ORTQuantizer
+    from optimum.exporters.onnx import main_export
+    from optimum.onnxruntime import ORTQuantizer
     from optimum.onnxruntime.configuration import AutoQuantizationConfig
 
     with tempfile.TemporaryDirectory() as scratch:
         exported = Path(scratch, "exported")
-        ORTModelForSequenceClassification.from_pretrained(model_folder, export=True).save_pretrained(exported)
+        main_export(str(model_folder), exported, task="text-classification", do_validation=False)
         quantizer = ORTQuantizer.from_pretrained(exported, file_name="model.onnx")
         settings = AutoQuantizationConfig.avx512_vnni(is_static=False, per_channel=True)
         quantizer.quantize(save_dir=Path(scratch, "quantized"), quantization_config=settings, file_suffix="")

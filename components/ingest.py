@@ -54,7 +54,8 @@ def ingest(
     """Read `source` (and `extra_data`, if any) and write one Parquet file.
 
     A source is `icwsm2014:DOMAIN[,DOMAIN]` (the default data), a path or fsspec URL of a .csv, .jsonl or .parquet
-    file with `text` and `label` (or `rating`), or `hf:ID` for a Hugging Face data set where a hub is reachable.
+    file with `text` and `label` (or `rating`), the same of a folder of .parquet files (ending in `/`), or `hf:ID` for a
+    Hugging Face data set where a hub is reachable.
     Values are passed on as found; the checks judge them. Raises SourceError when the source cannot be read.
     """
     frames = [read_source(name, cache=cache, rating_scale=rating_scale) for name in (source, extra_data) if name]
@@ -72,7 +73,11 @@ def read_source(source: str, *, cache: Path, rating_scale: str = "-4..4") -> pd.
     if scheme == "icwsm2014":
         return icwsm2014.load(rest.split(","), cache)
     name = Path(source).stem
-    return _with_contract_columns(_read_hub(rest) if scheme == "hf" else _read_file(source), name, rating_scale)
+    if scheme == "hf":
+        # The hub keeps a Parquet copy of every public data set under this revision.
+        return _with_contract_columns(_read_folder(f"hf://datasets/{rest}@~parquet"), name, rating_scale)
+    rows = _read_folder(source) if source.endswith("/") else _read_file(source)
+    return _with_contract_columns(rows, name, rating_scale)
 
 
 def data_digest(frame: pd.DataFrame) -> str:
@@ -91,7 +96,8 @@ def _read_file(source: str) -> pd.DataFrame:
     suffix = Path(source).suffix.lower()
     if suffix not in readers:
         raise SourceError(
-            f"source {source!r} ends in {suffix!r}; expected one of {sorted(readers)} or icwsm2014:DOMAIN"
+            f"source {source!r} ends in {suffix!r}; expected one of {sorted(readers)}, a folder ending in '/', "
+            "icwsm2014:DOMAIN or hf:ID"
         )
     try:
         frame = readers[suffix](source)
@@ -104,17 +110,19 @@ def _read_jsonl(source: str) -> pd.DataFrame:
     return pd.read_json(source, lines=True, dtype={TEXT: str, GROUP_ID: str})
 
 
-def _read_hub(dataset_id: str) -> pd.DataFrame:
-    from datasets import concatenate_datasets, load_dataset
+def _read_folder(url: str) -> pd.DataFrame:
+    """Return the rows of every Parquet file below a folder at a path or fsspec URL."""
+    import fsspec
 
     try:
-        loaded = load_dataset(dataset_id)
-    except (OSError, ValueError) as error:
-        raise SourceError(
-            f"source 'hf:{dataset_id}' cannot be loaded: {error}; it must be a data set id on a reachable hub"
-        ) from error
-    frame: pd.DataFrame = concatenate_datasets(list(loaded.values())).to_pandas()
-    return frame
+        filesystem, path = fsspec.core.url_to_fs(url)
+        shards = sorted(filesystem.glob(f"{path}/**/*.parquet"))
+        frames = [pd.read_parquet(shard, filesystem=filesystem) for shard in shards]
+    except (OSError, ValueError, ImportError) as error:
+        raise SourceError(f"source {url!r} cannot be listed and read: {error}") from error
+    if not frames:
+        raise SourceError(f"source {url!r} holds no .parquet file; expected at least one below it")
+    return pd.concat(frames, ignore_index=True)
 
 
 def _with_contract_columns(frame: pd.DataFrame, name: str, rating_scale: str) -> pd.DataFrame:

@@ -28,9 +28,7 @@ KEY = b"k" * 32
         ("   ", 0, 0, 0.0),
     ],
 )
-def test_descriptors_do_not_depend_on_the_language(
-    text: str, length: int, words: int, non_letters: float
-) -> None:
+def test_descriptors_do_not_depend_on_the_language(text: str, length: int, words: int, non_letters: float) -> None:
     assert describe(text) == (length, words, pytest.approx(non_letters))
 
 
