@@ -38,10 +38,8 @@ class TrainingSettings:
     base_model: str = DEFAULT_BASE_MODEL
     """`default` (MiniLM-L6 from PyPI), a folder, a hub id, or `models:/NAME@ALIAS` to go on from a registered model."""
     epochs: float = 4.0
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-4
     batch_size: int = 32
-    rater_weight: float = 0.7
-    """Weight of the raters' label distribution in the target; the rest is on the label of their mean."""
     seed: int = 0
     max_rows: int = 0
     """Train on at most this many rows; 0 for all. Small values are for tests."""
@@ -95,29 +93,26 @@ def resolve_base_model(name: str) -> str:
     return name
 
 
-def soft_targets(frame: pd.DataFrame, rater_weight: float) -> NDArray[np.float32]:
-    """Return n × 3 target distributions: the raters' shares of each label mixed with the label of their mean.
+def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:
+    """Return n × 3 target distributions: each label's share of the raters' votes.
 
-    A rating below, at and above zero is a vote for negative, neutral and positive. Rows without ratings get their
-    label alone.
+    A rating below, at and above zero is a vote for negative, neutral and positive. A row without ratings has all its
+    weight on its label.
     """
-    hard = np.eye(len(LABELS), dtype=np.float32)[[LABELS.index(label) for label in frame[LABEL]]]
+    targets = np.eye(len(LABELS), dtype=np.float32)[[LABELS.index(label) for label in frame[LABEL]]]
     if RATINGS not in frame.columns:
-        return hard
-    targets = hard.copy()
+        return targets
     for row, ratings in enumerate(frame[RATINGS]):
         if ratings is not None and np.size(ratings):
-            votes = np.bincount(np.sign(np.asarray(ratings)).astype(int) + 1, minlength=3) / np.size(ratings)
-            targets[row] = rater_weight * votes + (1 - rater_weight) * hard[row]
+            votes = np.sign(np.asarray(ratings)).astype(int) + 1
+            targets[row] = np.bincount(votes, minlength=len(LABELS)) / len(votes)
     return targets
 
 
-def _examples(
-    frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: TrainingSettings
-) -> list[dict[str, Any]]:
+def _examples(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
     texts: Sequence[str] = [normalise(text) for text in frame[TEXT]]
     tokens = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
-    targets = soft_targets(frame, settings.rater_weight)
+    targets = soft_targets(frame)
     return [
         {"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)
     ]
@@ -149,8 +144,8 @@ def _trainer(
     return SoftLabelTrainer(
         model=model,
         args=_arguments(output, settings),
-        train_dataset=_examples(train_rows, tokenizer, settings),
-        eval_dataset=_examples(validation_rows, tokenizer, settings),
+        train_dataset=_examples(train_rows, tokenizer),
+        eval_dataset=_examples(validation_rows, tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=_validation_metrics,
     )

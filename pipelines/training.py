@@ -15,7 +15,7 @@ def training(
     rating_scale: str = "-4..4",
     base_model: str = "default",
     epochs: float = 4.0,
-    learning_rate: float = 2e-4,
+    learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
     promotion: str = "auto",
