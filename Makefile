@@ -51,7 +51,7 @@ lint: setup ## ruff, mypy --strict
 	$(BIN)/mypy
 
 bench: setup ## throughput and latency, side by side with plain KServe
-	@echo "make bench: not built yet; it comes with the batcher" >&2; exit 1
+	$(BIN)/python tests/benchmarks/bench.py
 
 manifests: setup ## compile the pipelines; render and validate every overlay
 	$(BIN)/python -m pipelines.run compile

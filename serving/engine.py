@@ -17,7 +17,7 @@ _WARM_UP: Final = (
     "Fine.",
     "It arrived on time and does what it says.",
     "The first one broke after a week. " * 6,
-    "I would not buy it again, whatever the price. " * 24,
+    "I would not buy it again, whatever the price. " * 40,
 )
 """From one word to longer than any model here reads, so that every buffer has been made once."""
 

@@ -1,0 +1,163 @@
+"""What is measured: each function runs one server, puts loads on it and returns numbers by name."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Final
+
+import numpy as np
+from servers import Server, null_route, plain_kserve, predictor
+
+from feature_checks import bundle as bundles
+from feature_checks.classifier import OnnxClassifier
+from serving.cores import available_cores
+from serving.score_files import read_texts
+
+_LOAD: Final = str(Path(__file__).parent / "load.py")
+_PATH: Final = "/v1/models/sentiment:predict"
+_RAW_BATCH: Final = 8
+_ZIPF_EXPONENT: Final = 1.1
+_ZIPF_TEXTS: Final = 3_000
+_ZIPF_REQUESTS: Final = 5_000
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a run keeps its things, and how long each load lasts, in seconds."""
+
+    bundle: Path
+    texts: Path
+    """A JSON list of distinct texts."""
+    state: Path
+    seconds: float
+    overload_seconds: float
+    log: IO[str]
+
+    def load(self, server: Server, *, connections: int, **spec: Any) -> Result:
+        """Put one load on a server; see load.py for what `spec` may hold."""
+        content = {"warm_up": 1, "seconds": self.seconds, **spec, "connections": connections}
+        content |= {"port": server.port, "path": _PATH, "texts": str(self.texts)}
+        file = self.state / f"load-{time.monotonic_ns()}.json"
+        file.write_text(json.dumps(content), encoding="utf-8")
+        done = subprocess.run([sys.executable, _LOAD, str(file)], capture_output=True, text=True, check=False)
+        file.unlink()
+        if done.returncode:
+            raise RuntimeError(f"the load generator failed: {done.stderr}")
+        result: Result = json.loads(done.stdout)
+        return result
+
+    def all_texts(self) -> list[str]:
+        """Return the texts."""
+        found: list[str] = json.loads(self.texts.read_text(encoding="utf-8"))
+        return found
+
+
+def write_texts(source: Path, column: str, target: Path) -> None:
+    """Write the distinct texts of a data file, shuffled, as the JSON list that the loads read."""
+    texts = sorted({text for text in read_texts(source, column) if isinstance(text, str) and text.strip()})
+    np.random.default_rng(0).shuffle(texts)
+    target.write_text(json.dumps(texts), encoding="utf-8")
+
+
+def raw_engine(bench: Bench) -> Result:
+    """Measure the limit: the engine in a loop on every core, batches of eight neighbours in length, no
+    server."""
+    engine = OnnxClassifier(bundles.load(bench.bundle))
+    texts = bench.all_texts()
+    encoded = sorted(engine.encode(texts), key=lambda text: len(text.ids))
+    batches = [encoded[start : start + _RAW_BATCH] for start in range(0, len(encoded), _RAW_BATCH)]
+    order = np.random.default_rng(1).permutation(len(batches)).tolist()
+    supply = iter([batches[index] for index in order] * 100)
+    lock, counts = threading.Lock(), []
+    ends = time.perf_counter() + bench.seconds
+
+    def run(_: int) -> None:
+        while time.perf_counter() < ends:
+            with lock:
+                batch = next(supply)
+            engine.run(batch)
+            counts.append(len(batch))
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(available_cores()) as pool:
+        list(pool.map(run, range(available_cores())))
+    return {"per_second": round(sum(counts) / (time.perf_counter() - started), 1)}
+
+
+def plain_loop(bench: Bench) -> Result:
+    """Measure one text at a time, tokenised and run in a loop on one core: the least a single request can
+    take."""
+    engine = OnnxClassifier(bundles.load(bench.bundle))
+    times = []
+    ends = time.perf_counter() + bench.seconds / 2
+    for text in bench.all_texts():
+        started = time.perf_counter()
+        engine.run(engine.encode([text]))
+        times.append((time.perf_counter() - started) * 1e3)
+        if time.perf_counter() > ends:
+            break
+    return {"p50_ms": round(float(np.median(times)), 2)}
+
+
+def uncached(bench: Bench) -> dict[str, Result]:
+    """Measure distinct single texts, a batch of 1,000, and both at once."""
+    found: dict[str, Result] = {}
+    with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
+        found["memory after start"] = {"resident_mib": server.resident_mib}
+        for connections in (1, 16, 32, 64):
+            found[f"single, {connections} connections"] = bench.load(server, connections=connections)
+        found["1,000 texts in one request"] = bulk = bench.load(server, connections=1, batch=1000)
+        bulk["texts_per_second"] = bulk["per_second"] * 1000
+        with ThreadPoolExecutor(1) as pool:
+            background = pool.submit(bench.load, server, connections=1, batch=1000)
+            found["single, beside 1,000 texts"] = bench.load(server, connections=64, rate=20, seconds=bench.seconds - 1)
+            found["1,000 texts, beside single"] = background.result()
+        rate = 0.7 * found["single, 64 connections"]["per_second"]
+        found["single, evenly at 70 %"] = bench.load(server, connections=64, rate=rate)
+    return found
+
+
+def overload(bench: Bench, capacity: float) -> dict[str, Result]:
+    """Offer five times the capacity, then a little: latency of what is accepted, memory, recovery."""
+    with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
+        bench.load(server, connections=256, rate=5 * capacity, seconds=min(10.0, bench.overload_seconds))
+        before = server.resident_mib
+        result = bench.load(server, connections=256, rate=5 * capacity, seconds=bench.overload_seconds)
+        result |= {"resident_mib_before": before, "resident_mib_after": server.resident_mib}
+        after = bench.load(server, connections=8, rate=20, seconds=4.0, warm_up=0)
+    return {"overload, 5 x capacity": result, "after the overload": after}
+
+
+def cached(bench: Bench) -> dict[str, Result]:
+    """Measure nothing but cache hits, and Zipf-distributed repeats against a cold cache."""
+    with predictor(bench.bundle, bench.state, bench.log) as server:
+        zipf = bench.load(server, connections=64, warm_up=0, seconds=600.0, requests=_ZIPF_REQUESTS, sequence=_zipf())
+        hits = bench.load(server, connections=64, warm_up=2, sequence=list(range(100)))
+    return {"Zipf repeats, cold cache": zipf, "all cache hits": hits}
+
+
+def peers(bench: Bench) -> Iterator[tuple[str, Result]]:
+    """Measure plain KServe with the same engine, KServe with a null model, and the bare route."""
+    with plain_kserve(bench.bundle, bench.log) as server:
+        yield "plain KServe, 64 connections", bench.load(server, connections=64)
+    with plain_kserve("null", bench.log) as server:
+        yield "KServe null model", bench.load(server, connections=64)
+    with null_route(bench.log) as server:
+        yield "bare Starlette route", bench.load(server, connections=64)
+
+
+def _zipf() -> Sequence[int]:
+    weights = 1 / np.arange(1, _ZIPF_TEXTS + 1) ** _ZIPF_EXPONENT
+    drawn = np.random.default_rng(2).choice(_ZIPF_TEXTS, _ZIPF_REQUESTS, p=weights / weights.sum())
+    sequence: list[int] = drawn.tolist()
+    return sequence

@@ -1,0 +1,109 @@
+"""The servers under test, each a process of its own on a free port."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+_HERE = Path(__file__).parent
+_START_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answered its readiness probe."""
+
+    port: int
+    pid: int
+
+    @property
+    def resident_mib(self) -> float:
+        """Resident memory now, in MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        if found is None:
+            raise ValueError(f"/proc/{self.pid}/status has no VmRSS")
+        return round(int(found[1]) / 1024, 1)
+
+
+@contextmanager
+def plain_kserve(bundle: Path | str, log: IO[str]) -> Iterator[Server]:
+    """Serve the bundle, or `null`, with plain KServe."""
+    port = free_port()
+    with _running([str(_HERE / "plain_kserve.py"), str(port), str(bundle)], port, {}, log) as server:
+        yield server
+
+
+@contextmanager
+def null_route(log: IO[str]) -> Iterator[Server]:
+    """Serve the bare Starlette route."""
+    port = free_port()
+    with _running([str(_HERE / "null_route.py"), str(port)], port, {}, log) as server:
+        yield server
+
+
+@contextmanager
+def predictor(bundle: Path, state: Path, log: IO[str], **variables: str) -> Iterator[Server]:
+    """Serve the bundle with `python -m serving`, its limiter on but too generous to refuse."""
+    port = free_port()
+    environment = {
+        "MODEL_URI": str(bundle),
+        "STATE_DIR": str(state),
+        "HTTP_PORT": str(port),
+        "GRPC_PORT": str(free_port()),
+        "RATE_LIMIT": "100000000/minute",
+        "GRACE_SECONDS": "0",
+        **variables,
+    }
+    with _running(["-m", "serving"], port, environment, log) as server:
+        yield server
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _running(command: Sequence[str], port: int, environment: Mapping[str, str], log: IO[str]) -> Iterator[Server]:
+    variables = os.environ | {"PYTHONPATH": str(ROOT), **environment}
+    process = subprocess.Popen([sys.executable, *command], env=variables, stdout=log, stderr=log)
+    try:
+        _await_ready(process, port)
+        yield Server(port, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    ends = time.monotonic() + _START_SECONDS
+    while time.monotonic() < ends:
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}; its output is in the log")
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    raise TimeoutError(f"{process.args!r} was not ready within {_START_SECONDS} s")
