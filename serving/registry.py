@@ -162,6 +162,7 @@ class SqliteResolver:
 
     def _running_child(self) -> subprocess.Popen[str]:
         if self._child is None or self._child.poll() is not None:
+            self.close()
             command = [sys.executable, "-m", "serving.mlflow_child", self._tracking_uri]
             self._child = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, process_group=0
