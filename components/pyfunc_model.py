@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
@@ -21,10 +20,9 @@ class SentimentModel(PythonModel):  # type: ignore[misc]
         """Open the bundle that was logged with the model."""
         self._classifier = OnnxClassifier(bundles.load(Path(context.artifacts["bundle"])))
 
-    def predict(self, context: Any, model_input: Any, params: dict[str, Any] | None = None) -> pd.DataFrame:  # noqa: ARG002
+    def predict(self, model_input: list[str]) -> pd.DataFrame:
         """Return label, confidence and the three probabilities of each text."""
-        texts = model_input.iloc[:, 0].tolist() if isinstance(model_input, pd.DataFrame) else list(model_input)
-        probabilities = self._classifier.probabilities(texts)
+        probabilities = self._classifier.probabilities(model_input)
         best = probabilities.argmax(axis=1)
         table = pd.DataFrame(probabilities, columns=list(LABELS))
         return table.assign(label=[LABELS[index] for index in best], confidence=probabilities.max(axis=1))

@@ -71,7 +71,6 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, pipeline_run:
         mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
         trainer = _trainer(model, tokenizer, frame, output, settings)
         trainer.train()
-        mlflow.log_metrics({f"validation_{k[5:]}": v for k, v in trainer.evaluate().items() if k.startswith("eval_")})
         trainer.save_model(str(output))
         tokenizer.save_pretrained(str(output))
         return str(run.info.run_id)

@@ -1,0 +1,193 @@
+"""The compiled training graph, run step by step by kfp.local on a small data set that MiniLM learns in seconds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from components import register
+from components.icwsm2014 import ARCHIVE
+from feature_checks import bundle as bundles
+from feature_checks.classifier import OnnxClassifier
+from feature_checks.splits import split_of_group
+from pipelines.local import LocalRun
+
+BEFORE_GATE = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate")
+THINGS = ["camera", "phone", "router", "kettle", "tent", "lamp", "printer", "watch", "jacket", "speaker",
+          "tripod", "blender", "charger", "monitor", "bag", "drill", "toaster", "keyboard", "scooter", "fan"]  # fmt: skip
+# Verdicts that VADER's word list does not know, so that a model has something to beat.
+VERDICTS = {
+    "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",
+                 "went straight back to the store", "cracked on the first trip", "overheats after ten minutes",
+                 "fell apart in my hands"],
+    "neutral": ["comes in a brown box", "has a two metre cable", "weighs about 300 grams", "was made in March",
+                "uses two batteries", "sits on the desk", "is the 2019 model", "measures ten inches"],
+    "positive": ["fits like a glove", "runs all day on one charge", "still looks new after a year",
+                 "sets up in seconds", "outlasts everything else I own", "is worth every cent", "is a joy to use",
+                 "does exactly what I need"],
+}  # fmt: skip
+
+
+def small_reviews() -> pd.DataFrame:
+    rows = [
+        (f"The {thing} {verdict}.", label)
+        for label, verdicts in VERDICTS.items()
+        for thing, verdict in itertools.product(THINGS, verdicts)
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    return frame.assign(group_id=[f"review-{number}" for number in frame.index])
+
+
+def with_shuffled_training_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    learned = frame["group_id"].map(split_of_group) != "test"
+    labels = frame.loc[learned, "label"].tolist()
+    random.Random(0).shuffle(labels)
+    shuffled = frame.copy()
+    shuffled.loc[learned, "label"] = labels
+    return shuffled
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Runs `python -m pipelines.run local` in a state folder of the module's own."""
+
+    state: Path
+
+    def run(self, frame: pd.DataFrame, name: str, **parameters: object) -> tuple[int, str, LocalRun | None]:
+        """Return the exit code, everything printed, and the run when it finished."""
+        source = self.state / f"{name}.csv"
+        frame.to_csv(source, index=False)
+        given = {"source": source, "epochs": 3.0, "learning_rate": 5e-4} | parameters
+        options = [word for key, value in given.items() for word in ("--param", f"{key}={value}")]
+        command = [sys.executable, "-m", "pipelines.run", "local", "training", *options]
+        environment = {**os.environ, "STATE_DIR": str(self.state), "COLUMNS": "500"}
+        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            return result.returncode, result.stdout + result.stderr, None
+        last = json.loads(result.stdout.splitlines()[-1])
+        return 0, result.stdout + result.stderr, LocalRun(Path(last["folder"]), tuple(last["tasks"]))
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Iterator[Pipeline]:
+    state = tmp_path_factory.mktemp("state")
+    (state / "data").mkdir()
+    if (data_cache / ARCHIVE).is_file():
+        (state / "data" / ARCHIVE).symlink_to(data_cache / ARCHIVE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STATE_DIR", str(state))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield Pipeline(state)
+
+
+@pytest.fixture(scope="module")
+def accepted(pipeline: Pipeline) -> LocalRun:
+    code, output, run = pipeline.run(small_reviews(), "good")
+    assert code == 0, output[-3000:]
+    assert run is not None
+    return run
+
+
+@pytest.mark.timeout(400)
+def test_a_good_candidate_becomes_champion(accepted: LocalRun) -> None:
+    assert accepted.tasks == (*BEFORE_GATE, "register", "promote")
+    assert register.version_of("champion") == register.version_of("challenger") == "1"
+    assert register.version_of("previous") is None
+
+
+def test_the_registered_version_says_where_it_comes_from(accepted: LocalRun) -> None:
+    from components.tracking import connect
+    from feature_checks.contract import MODEL_NAME
+
+    version = connect().get_model_version(MODEL_NAME, "1")
+    assert version.tags["gate"] == "accepted"
+    assert float(version.tags["parity_int8_label_agreement"]) >= 0.985
+    assert version.tags["pipeline_run"].startswith("review-sentiment-training")
+    assert len(version.tags["data_digest"]) == 64
+    assert "## Behavioural cases" in version.description
+    assert accepted.artifact("check", "report").read_text().startswith("<!doctype html>")
+
+
+def test_the_run_in_mlflow_has_parameters_curves_and_reports(accepted: LocalRun) -> None:
+    from components.tracking import connect
+
+    client = connect()
+    run_id = json.loads((accepted.folder / "train" / "executor_output.json").read_text())["parameterValues"]["Output"]
+    run = client.get_run(run_id)
+    assert run.data.params["train.epochs"] == "3.0"
+    assert run.data.tags["data_digest"]
+    assert run.data.tags["git_revision"]
+    assert len(client.get_metric_history(run_id, "loss")) > 1
+    assert run.data.metrics["test_macro_f1"] > run.data.metrics["test_baseline_macro_f1"]
+    assert {item.path for item in client.list_artifacts(run_id)} >= {"check", "evaluation", "verification", "gate"}
+
+
+def test_the_champion_can_be_loaded_as_a_bundle_and_as_a_pyfunc(accepted: LocalRun, tmp_path: Path) -> None:
+    import mlflow
+
+    del accepted
+    texts = ["The stove arrived dented.", "The stove fits like a glove."]
+    bundle = bundles.load(register.download_bundle("1", tmp_path))
+    probabilities = OnnxClassifier(bundle).probabilities(texts)
+    table = mlflow.pyfunc.load_model("models:/review-sentiment@champion").predict(texts)
+    assert table["label"].tolist() == ["negative", "positive"]
+    assert table[["negative", "neutral", "positive"]].to_numpy() == pytest.approx(probabilities, abs=1e-6)
+
+
+@pytest.mark.timeout(400)
+def test_shuffled_labels_are_rejected_and_the_champion_stays(pipeline: Pipeline, accepted: LocalRun) -> None:
+    del accepted
+    code, output, run = pipeline.run(with_shuffled_training_labels(small_reviews()), "shuffled", epochs=1.0)
+    assert code == 0, output[-3000:]
+    assert run is not None
+    assert run.tasks == (*BEFORE_GATE, "register")
+    assert register.version_of("champion") == register.version_of("challenger") == "1"
+    from components.tracking import connect
+    from feature_checks.contract import MODEL_NAME
+
+    rejected = connect().get_model_version(MODEL_NAME, "2")
+    assert rejected.tags["gate"] == "rejected"
+    assert "below champion version 1" in rejected.tags["gate_reasons"]
+
+
+BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
+    "column": (lambda frame: frame.drop(columns="label"), "the column 'label' is required"),
+    "empty": (
+        lambda frame: frame.assign(text=[" " if n % 10 < 3 else text for n, text in enumerate(frame["text"])]),
+        "a text must not be empty or blank: 144 of 480 rows (30.0 %)",
+    ),
+    "class": (lambda frame: frame[frame["label"] != "neutral"], "must occur: found ['negative', 'positive']"),
+    "leak": (
+        lambda frame: frame.assign(
+            group_id=[f"review-{n // 2}" for n in range(len(frame))],
+            split=[("train", "test", "train", "validation")[n % 4] for n in range(len(frame))],
+        ),
+        "all rows of one review must be in one split",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_data_stops_at_the_check_and_registers_nothing(name: str, pipeline: Pipeline) -> None:
+    from components.tracking import connect
+
+    breakage, cause = BROKEN[name]
+    before = len(connect().search_model_versions())
+    code, output, _ = pipeline.run(breakage(small_reviews()), f"broken-{name}")
+    assert code == 1
+    assert cause in output
+    assert "Inner task failed: 'check'" in output
+    newest = max((pipeline.state / "pipelines").iterdir(), key=lambda path: path.stat().st_mtime)
+    (folder,) = newest.iterdir()
+    assert {path.name for path in folder.iterdir()} == {"ingest", "check"}
+    assert len(connect().search_model_versions()) == before
