@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import great_expectations.expectations as gxe
 import pandas as pd
 
-from feature_checks.contract import LABEL, LABELS, TEXT, normalise
+from feature_checks.contract import LABEL, LABELS, ROW_ID, TEXT, normalise
 from feature_checks.expectations import CheckReport, validate
 
-DESCRIPTORS = ("length", "words", "non_letters")
-CONFIDENCE = "confidence"
-TRUE_LABEL = "true_label"
+DESCRIPTORS: Final = ("length", "words", "non_letters")
+CONFIDENCE: Final = "confidence"
+TRUE_LABEL: Final = "true_label"
 
 
 def check_window(frame: pd.DataFrame) -> CheckReport:
@@ -21,10 +21,10 @@ def check_window(frame: pd.DataFrame) -> CheckReport:
     A window whose predictions are all of one class fails: that is a broken model or a broken input more often than
     a new world, and nothing to train on.
     """
-    checked = frame
+    checked = frame.assign(**{ROW_ID: range(len(frame))})
     if TEXT in frame.columns:
         texts = frame[TEXT].map(lambda text: len(normalise(text)) if isinstance(text, str) else 0)
-        checked = frame.assign(visible_chars=texts)
+        checked = checked.assign(visible_chars=texts)
     numbers = {name: pd.to_numeric(checked[name], errors="coerce") for name in _numeric(frame)}
     return validate(checked.assign(**numbers), _suite(frame))
 

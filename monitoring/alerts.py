@@ -56,7 +56,7 @@ def _worth_another_try(error: BaseException) -> bool:
 @retry(
     retry=retry_if_exception(_worth_another_try),
     stop=stop_after_attempt(ATTEMPTS),
-    wait=wait_exponential_jitter(initial=0.2, max=10),
+    wait=wait_exponential_jitter(multiplier=0.2, max=10),
     reraise=True,
 )
 def _post(url: str, body: Any) -> None:

@@ -119,9 +119,7 @@ class PredictionLog:
         self._closing.set()
         self._thread.join(timeout)
         if self._thread.is_alive():
-            log.error(
-                "prediction log: %d lines were not written within %g s", self._queued - self._taken, timeout
-            )
+            log.error("prediction log: %d lines were not written within %g s", self._queued - self._taken, timeout)
         if self._uploader:
             self._uploader.close(max(0.0, timeout - (time.monotonic() - started)))
 
@@ -137,9 +135,7 @@ class PredictionLog:
         taken = 0
         for record in self._take():
             kind = FEEDBACK if isinstance(record, FeedbackRecord) else PREDICTIONS
-            batches[kind, record.timestamp[:10]].append(
-                orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-            )
+            batches[kind, record.timestamp[:10]].append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
             taken += 1
         for (kind, date), lines in batches.items():
             self._write(kind, date, lines)
@@ -184,9 +180,7 @@ def records(answered: AnsweredRequest, settings: Settings, key: bytes) -> Iterat
     timestamp = datetime.fromtimestamp(answered.time, UTC).isoformat(timespec="milliseconds")
     user_hash = keyed_hash(answered.user, key) if answered.user else ""
     winners = answered.probabilities.argmax(axis=1).tolist()
-    rows = zip(
-        answered.texts, answered.probabilities.tolist(), winners, answered.cached.tolist(), strict=True
-    )
+    rows = zip(answered.texts, answered.probabilities.tolist(), winners, answered.cached.tolist(), strict=True)
     for item, (text, (negative, neutral, positive), winner, cached) in enumerate(rows):
         probabilities = (round(negative, 6), round(neutral, 6), round(positive, 6))
         length, words, non_letters = describe(text)

@@ -1,0 +1,80 @@
+"""The written report: it agrees with the verdict, opens offline, and holds no text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from monitoring import drift
+from monitoring.report import Compared, compare
+from monitoring.thresholds import Thresholds
+from monitoring.window import Window
+
+MAX_HTML_BYTES = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def compared(
+    amazon: tuple[pd.DataFrame, pd.DataFrame],
+    tweets: pd.DataFrame,
+    window: Callable[..., Window],
+    limits: Thresholds,
+) -> Compared:
+    return compare(window(amazon[0], "reference"), window(tweets, "tweets"), limits)
+
+
+@pytest.fixture(scope="module")
+def folder(compared: Compared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    drift.write(compared, folder, folder / "workspace")
+    return folder
+
+
+def test_evidently_and_the_verdict_agree(compared: Compared, folder: Path) -> None:
+    snapshot = json.loads((folder / "evidently.json").read_text(encoding="utf-8"))
+    scores = {metric["config"]["column"]: metric["value"] for metric in snapshot["metrics"]}
+    failed = {test["name"].rsplit(" ", 1)[1] for test in snapshot["tests"] if test["status"] == "FAIL"}
+    assert len(scores) == len(compared.report.measurements) == 5
+    for one in compared.report.measurements:
+        column = "domain_score" if one.detector == "domain" else one.detector
+        assert scores[column] == pytest.approx(one.score)
+        assert (column in failed) == one.alarm
+
+
+def test_the_html_is_small_and_needs_no_network(folder: Path) -> None:
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert len(page.encode()) < MAX_HTML_BYTES
+    assert not re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="(?!data:)|<link[^>]*\shref="(?!data:)', page)
+    assert "<h1>Drift</h1>" in page
+    assert "domain (partial_auc)" in page
+
+
+def test_no_text_is_in_any_file(compared: Compared, folder: Path) -> None:
+    everything = "".join(path.read_text(errors="replace") for path in folder.rglob("*") if path.is_file())
+    texts = [text for frame in (compared.reference, compared.current) for text in frame["text"] if len(text) > 30]
+    assert len(texts) > 1000
+    assert not [text for text in texts if text[:25] in everything]
+
+
+def test_the_report_is_in_the_workspace(folder: Path) -> None:
+    from evidently.ui.workspace import Workspace
+
+    workspace = Workspace.create(str(folder / "workspace"))
+    (project,) = workspace.search_project(drift.PROJECT)
+    assert len(workspace.list_runs(project.id)) == 1
+
+
+def test_a_window_that_was_not_judged_has_a_page_too(
+    window: Callable[..., Window], limits: Thresholds, tmp_path: Path
+) -> None:
+    empty: Any = window(pd.DataFrame({"text": []}), "<empty>")
+    page = drift.write(compare(empty, empty, limits), tmp_path).read_text(encoding="utf-8")
+    assert "<h1>Too few rows</h1>" in page
+    assert "&lt;empty&gt;" in page
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["drift"] is False

@@ -1,0 +1,107 @@
+"""The command line, from files and from a log to a verdict and a decision."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from feature_checks.bundle import Bundle
+from feature_checks.contract import LABELS
+from monitoring.__main__ import app
+
+Pair = tuple[pd.DataFrame, pd.DataFrame]
+
+
+def run(*arguments: str | Path, code: int = 0) -> Any:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout) if code == 0 else result.stderr
+
+
+@pytest.fixture
+def files(tmp_path: Path, amazon: Pair, tweets: pd.DataFrame) -> dict[str, Path]:
+    """Files with nothing but texts, one of each kind."""
+    paths = {name: tmp_path / name for name in ("reference.jsonl", "current.parquet", "tweets.jsonl", "empty.jsonl")}
+    amazon[0][["text"]].to_json(paths["reference.jsonl"], orient="records", lines=True)
+    amazon[1][["text"]].to_parquet(paths["current.parquet"])
+    tweets[["text"]].to_json(paths["tweets.jsonl"], orient="records", lines=True)
+    paths["empty.jsonl"].touch()
+    return paths
+
+
+def test_two_files_give_a_verdict_and_leave_the_reports(files: dict[str, Path], tmp_path: Path) -> None:
+    for name, drift in (("current.parquet", False), ("tweets.jsonl", True)):
+        out = tmp_path / name.partition(".")[0]
+        verdict = run("report", "--reference", files["reference.jsonl"], "--current", files[name], "--output", out)
+        assert verdict["drift"] is drift
+        assert verdict["reasons"]
+        assert (out / "report.html").stat().st_size > 1_000_000
+        assert json.loads((out / "report.json").read_text(encoding="utf-8"))["drift"] is drift
+
+
+def test_an_empty_file_is_a_verdict_too(files: dict[str, Path], tmp_path: Path) -> None:
+    verdict = run(
+        "report", "--reference", files["reference.jsonl"], "--current", files["empty.jsonl"], "--output", tmp_path
+    )
+    assert (verdict["drift"], verdict["status"]) == (False, "too_few_rows")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--current", "none.jsonl"], "none.jsonl: not readable"),
+        ([], "expected exactly one of them"),
+        (["--current", "a.jsonl", "--log", "log"], "expected exactly one of them"),
+        (["--log", "log"], "expected exactly one of them"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_line(
+    files: dict[str, Path], tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    error = run("report", "--reference", files["reference.jsonl"], "--output", tmp_path, *arguments, code=2)
+    assert message in error
+    assert len(error.splitlines()) == 1
+
+
+def test_drift_in_the_log_twice_is_retraining(
+    tmp_path: Path,
+    tiny_bundle: Bundle,
+    reviews: pd.DataFrame,
+    tweets: pd.DataFrame,
+    log_row: Callable[..., dict[str, Any]],
+    write_log: Callable[..., str],
+) -> None:
+    reviews.to_parquet(tmp_path / "reviews.parquet")
+    reference = tmp_path / "reference.parquet"
+    command = [
+        "reference",
+        "--bundle",
+        tiny_bundle.folder,
+        "--data",
+        tmp_path / "reviews.parquet",
+        "--output",
+        reference,
+    ]
+    assert run(*command)["rows"] == (reviews["split"] == "validation").sum()
+    for day, texts in (("2026-11-21", tweets["text"][:250]), ("2026-11-22", tweets["text"][250:])):
+        rows = [
+            log_row(f"{day}-{index}", text=text, label=LABELS[index % 3], timestamp=f"{day}T10:00:00.000+00:00")
+            for index, text in enumerate(texts)
+        ]
+        log = write_log(rows, date=day)
+    history = tmp_path / "history"
+    decisions = []
+    for end in ("2026-11-21T12:00:00+00:00", "2026-11-22T12:00:00"):
+        window = ["--log", log, "--hours", "24", "--end", end]
+        verdict = run("report", "--reference", reference, *window, "--output", tmp_path / "out", "--history", history)
+        assert verdict["drift"], verdict
+        assert verdict["current_total"] == 250
+        decisions.append(run("decide", "--history", history))
+    assert [decision["action"] for decision in decisions] == ["WATCH", "RETRAIN"]
+    assert run("decide", "--history", history)["action"] == "WATCH"

@@ -1,0 +1,35 @@
+"""A report in a real MLflow on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+
+from monitoring import publish
+from monitoring.report import compare
+from monitoring.thresholds import Thresholds
+from monitoring.window import Window
+
+
+def test_a_report_becomes_a_run_with_its_files_scores_and_verdict(
+    amazon: tuple[pd.DataFrame, pd.DataFrame],
+    window: Callable[..., Window],
+    limits: Thresholds,
+    state: Path,
+) -> None:
+    uri = f"sqlite:///{state / 'mlflow.db'}"
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    client.create_experiment(publish.EXPERIMENT, artifact_location=(state / "artifacts").as_uri())
+    report = compare(window(amazon[0], "then"), window(amazon[1], "now"), limits).report
+    folder = state / "report"
+    folder.mkdir()
+    report.save(folder)
+    run = client.get_run(publish.to_mlflow(report, folder, uri))
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["window"] == "now"
+    assert run.data.metrics["drift"] == 0.0
+    assert run.data.metrics["domain.score"] < run.data.metrics["domain.threshold"]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "report")] == ["report/report.json"]
