@@ -10,14 +10,18 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import httpx
 import pytest
+from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from feature_checks import bundle as bundles
 from feature_checks.bundle import Bundle, FileDigest, Manifest
@@ -296,8 +300,16 @@ class Published:
     """A file that is not the one of the manifest."""
 
 
+@pytest.fixture
+def published(registered: Published) -> Published:
+    """The shared MLflow server with its versions, up."""
+    if registered.server.process is None:
+        registered.server.start()
+    return registered
+
+
 @pytest.fixture(scope="session")
-def published(mlflow_server: MlflowServer, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Published:
+def registered(mlflow_server: MlflowServer, tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Published:
     """Register every state of the tiny model; the alias is where each test puts it."""
     folder = tmp_path_factory.mktemp("variants")
     registry = Registry(mlflow_server.uri, "")
@@ -321,3 +333,29 @@ def published(mlflow_server: MlflowServer, tiny_bundle: Bundle, tmp_path_factory
         file.write(b"\0")
     names = ("cold", "warm", "fp32", "wrong", "foreign", "damaged")
     return Published(registry, mlflow_server, *(registry.publish(folder / name, champion=False) for name in names))
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """Return the endpoint of an S3 server on loopback."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the URL of a new S3 bucket; the environment leads every client and child process to it."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    S3FileSystem.clear_instance_cache()
+    url = f"s3://{uuid.uuid4().hex}"
+    filesystem, root = fsspec.url_to_fs(url)
+    filesystem.mkdir(root)
+    yield url
+    S3FileSystem.clear_instance_cache()

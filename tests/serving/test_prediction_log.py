@@ -10,8 +10,6 @@ import signal
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from feature_checks.prediction_record import HASH_PREFIX, FeedbackRecord
@@ -35,9 +32,7 @@ def answered(
     request_id: str = "r1", texts: tuple[str, ...] = ("awful phone!", "good"), user: str = "anna"
 ) -> AnsweredRequest:
     rows = np.resize(PROBABILITIES, (len(texts), 3))
-    return AnsweredRequest(
-        request_id, NOON, texts, rows, np.zeros(len(texts), dtype=np.bool_), "7", 0.0042, "v2", user
-    )
+    return AnsweredRequest(request_id, NOON, texts, rows, np.zeros(len(texts), dtype=np.bool_), "7", 0.0042, "v2", user)
 
 
 def settings(tmp_path: Path, target: str | None = None, **values: Any) -> Settings:
@@ -59,32 +54,6 @@ async def write(settings: Settings, *requests: AnsweredRequest) -> None:
     for request in requests:
         assert prediction_log.append(request)
     await prediction_log.close()
-
-
-@pytest.fixture(scope="session")
-def s3() -> Iterator[str]:
-    """Return the endpoint of an S3 server on loopback."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Return the URL of a new S3 bucket; the environment leads every client and child process to it."""
-    monkeypatch.setenv("AWS_ENDPOINT_URL", s3)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "id")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    S3FileSystem.clear_instance_cache()
-    url = f"s3://{uuid.uuid4().hex}"
-    filesystem, root = fsspec.url_to_fs(url)
-    filesystem.mkdir(root)
-    yield url
-    S3FileSystem.clear_instance_cache()
 
 
 def stored(url: str) -> list[dict[str, Any]]:
@@ -123,9 +92,7 @@ async def test_a_line_holds_everything_about_one_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("policy", ["hash", "drop"])
-async def test_no_text_and_no_user_reaches_the_disk_when_texts_are_not_kept(
-    tmp_path: Path, policy: str
-) -> None:
+async def test_no_text_and_no_user_reaches_the_disk_when_texts_are_not_kept(tmp_path: Path, policy: str) -> None:
     await write(settings(tmp_path, log_text=policy), answered(texts=("awful phone!",), user="anna"))
     everything = every_byte(tmp_path)
     assert b"awful" not in everything
