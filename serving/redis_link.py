@@ -120,7 +120,7 @@ class RedisLink:
 
     def _resolve(self, future: asyncio.Future[Any], reply: Any) -> None:
         if isinstance(reply, Exception):
-            failure = RedisUnavailable(f"{self._use}: {reply!r}")
+            failure = RedisUnavailable(f"{self._use}: {type(reply).__name__}: {reply}")
             failure.__cause__ = reply
             future.set_exception(failure)
             future.exception()  # a caller that does not wait is not warned about
