@@ -100,6 +100,8 @@ class Batcher:
         self._stopped = True
         await asyncio.to_thread(self._workers.stop)
         self._tokeniser.shutdown()
+        # Batcher and workers refer to each other: the engine's memory must not wait for the garbage collector.
+        del self._engine
 
     async def score(self, texts: Sequence[str], deadline: float | None = None) -> Scores:
         """Return the scores of one or more texts; `deadline` is in the event loop's time.

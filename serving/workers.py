@@ -107,6 +107,7 @@ class Workers:
             self._ready.notify_all()
         for thread in tuple(self._threads):
             thread.join()
+        del self._engine
 
     def _live(self) -> None:
         thread = threading.current_thread()
