@@ -61,6 +61,7 @@ def report(
     end: Annotated[str, typer.Option(help="With --log: end of the window, ISO 8601; default now.")] = "",
     model_version: Annotated[str, typer.Option(help="With --log: only predictions of this version.")] = "",
     history: HistoryUrl = "",
+    labelled: Annotated[str, typer.Option(help="Parquet file or URL for the labelled rows, as training data.")] = "",
     workspace: Annotated[Path | None, typer.Option(help="Evidently workspace to add the report to.")] = None,
     mlflow: Annotated[str, typer.Option(help="MLflow tracking URI to log the report to.")] = "",
     thresholds: ThresholdsFile = limits.DEFAULT,
@@ -69,7 +70,7 @@ def report(
     from monitoring import drift, publish
     from monitoring.history import History
     from monitoring.report import compare
-    from monitoring.window import WindowError, from_file, from_log
+    from monitoring.window import WindowError, from_file, from_log, write_labelled
 
     values = limits.load(thresholds)
     try:
@@ -90,6 +91,8 @@ def report(
     html = drift.write(compared, output, workspace)
     if history:
         History(history).add_report(compared.report, datetime.now(UTC))
+    if labelled:
+        write_labelled(now, labelled)
     if mlflow:
         publish.to_mlflow(compared.report, output, mlflow)
     _show(compared.report.to_dict() | {"html": str(html)})
@@ -114,7 +117,10 @@ def decide(
     kept.add_decision(decision)
     _show(decision.to_dict())
     if webhook and decision.action != "OK":
-        alerts.send(webhook, decision, shape.value, report_url)
+        try:
+            alerts.send(webhook, decision, shape.value, report_url)
+        except alerts.AlertError as error:
+            _refuse(f"the decision is kept, but {error}")
 
 
 @app.command()

@@ -15,13 +15,22 @@ ATTEMPTS: Final = 4
 TIMEOUT_SECONDS: Final = 10.0
 
 
+class AlertError(RuntimeError):
+    """An alert that was not delivered: to which host, and why. The URL's path is a secret and is not named."""
+
+
 def send(url: str, decision: Decision, shape: Shape = "slack", report_url: str = "") -> None:
     """POST a decision to a webhook; connection errors, 429 and 5xx are tried again, four times in all.
 
-    `shape`: Slack's incoming webhook, or Alertmanager's `POST /api/v2/alerts`. Raises httpx.HTTPError when it failed.
+    `shape`: Slack's incoming webhook, or Alertmanager's `POST /api/v2/alerts`. Raises AlertError when it failed.
     """
     body = SHAPES[shape](decision, report_url)
-    _post(url, body)
+    try:
+        _post(url, body)
+    except httpx.HTTPStatusError as error:
+        raise AlertError(f"{httpx.URL(url).host} answered {error.response.status_code} to the alert") from None
+    except httpx.TransportError as error:
+        raise AlertError(f"{httpx.URL(url).host} could not be reached with the alert: {error}") from None
 
 
 def slack(decision: Decision, report_url: str) -> dict[str, Any]:

@@ -114,5 +114,12 @@ def _summary(report: DriftReport) -> str:
         '<section style="font-family:sans-serif;margin:2em"><h1>'
         f"{verdict.get(report.status, 'Invalid window')}</h1><ul>{items}</ul>"
         f"<p>Window {html.escape(report.window)}: {report.current_rows} of {report.current_total} rows, against "
-        f"{html.escape(report.reference)}: {report.reference_rows} of {report.reference_total} rows.</p></section>"
+        f"{html.escape(report.reference)}: {report.reference_rows} of {report.reference_total} rows. "
+        f"{_performance(report)} Not measured: {', '.join(report.not_measured) or 'nothing'}.</p></section>"
     )
+
+
+def _performance(report: DriftReport) -> str:
+    values = (report.macro_f1_reference, report.macro_f1_current)
+    then, now = ("unknown" if value is None else f"{value:.3f}" for value in values)
+    return f"Macro-F1 then {then}, now {now} ({report.labelled_rows} labelled rows)."

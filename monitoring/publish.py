@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from monitoring.report import DriftReport
 
@@ -16,7 +16,7 @@ def to_mlflow(report: DriftReport, folder: Path, tracking_uri: str) -> str:
 
     client = mlflow.MlflowClient(tracking_uri=tracking_uri)
     found = client.get_experiment_by_name(EXPERIMENT)
-    experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+    experiment = found.experiment_id if found else _create_experiment(client, tracking_uri)
     tags = {
         "window": report.window,
         "status": report.status,
@@ -31,3 +31,11 @@ def to_mlflow(report: DriftReport, folder: Path, tracking_uri: str) -> str:
     client.log_artifacts(run_id, str(folder), "report")
     client.set_terminated(run_id)
     return run_id
+
+
+def _create_experiment(client: Any, tracking_uri: str) -> str:
+    # Without a server, MLflow would put artifacts into the working directory: they belong beside the data base.
+    database = tracking_uri.removeprefix("sqlite:///")
+    location = (Path(database).absolute().parent / "mlartifacts").as_uri() if database != tracking_uri else None
+    experiment: str = client.create_experiment(EXPERIMENT, artifact_location=location)
+    return experiment

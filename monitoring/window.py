@@ -7,10 +7,8 @@ seed (files), never by chance.
 from __future__ import annotations
 
 import hashlib
-import heapq
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,20 +17,16 @@ from typing import Any, Final, Literal
 import fsspec
 import pandas as pd
 
-from feature_checks.contract import LABEL, LABELS, SPLIT, TEXT
-from feature_checks.prediction_record import FEEDBACK, HASH_PREFIX, PREDICTIONS, Descriptors, Kind, describe
+from feature_checks.contract import GROUP_ID, LABEL, LABELS, ROW_ID, SOURCE, SPLIT, TEXT
+from feature_checks.prediction_record import HASH_PREFIX, Descriptors, describe
 from monitoring.detectors import CONFIDENCE, LENGTH, NON_LETTERS, TRUE_LABEL, WORDS
-
-log = logging.getLogger(__name__)
+from monitoring.log_reader import LogReader, Row, Sample
 
 SEED: Final = 0
 COLUMNS: Final = (TEXT, LENGTH, WORDS, NON_LETTERS, LABEL, CONFIDENCE, TRUE_LABEL)
+FEEDBACK_SOURCE: Final = "feedback"
 MAX_LABELLED: Final = 10_000
 """Most rows with a true label that are kept of one window."""
-
-Row = dict[str, Any]
-Key = tuple[str, int]
-"""Request id and index of the text in the request."""
 
 
 class WindowError(ValueError):
@@ -88,10 +82,10 @@ def from_log(
     if (hours is None) == (last_rows is None):
         raise WindowError(f"found hours={hours}, last_rows={last_rows}; expected exactly one of them")
     start = end - timedelta(hours=hours) if hours is not None else datetime(1970, 1, 1, tzinfo=UTC)
-    reader = _LogReader(target)
+    reader = LogReader(target)
     labels = reader.labels(start)
     rows = reader.predictions(start, end, model_version)
-    sample = _Sample(max_rows, labels)
+    sample = Sample(max_rows, labels)
     for row in rows if last_rows is None else reader.newest(rows, last_rows):
         sample.add(row)
     span = f"{hours:g}h" if hours is not None else f"{last_rows}rows"
@@ -100,7 +94,7 @@ def from_log(
         name=f"{end.astimezone(UTC):%Y%m%dT%H%M%SZ}-{span}{version}",
         frame=prepare(pd.DataFrame(sample.rows())),
         total_rows=sample.total,
-        labelled=prepare(pd.DataFrame(list(sample.labelled.values())[-MAX_LABELLED:])),
+        labelled=_with_ids(list(sample.labelled.values())[-MAX_LABELLED:]),
         model_versions=tuple(sorted(sample.versions)),
         damaged_lines=reader.damaged_lines,
     )
@@ -130,6 +124,29 @@ def reference_of_champion(
     output.parent.mkdir(parents=True, exist_ok=True)
     prepare(window).to_parquet(output, index=False)
     return len(window)
+
+
+def write_labelled(window: Window, output: str) -> int:
+    """Write a window's labelled rows as training data (Parquet, path or fsspec URL); return their count.
+
+    Every row is named a training row, so feedback never enters validation or test. Rows without a kept text are not
+    written: there is nothing to train on.
+    """
+    rows = window.labelled
+    if TEXT not in rows.columns or ROW_ID not in rows.columns:
+        rows = pd.DataFrame(columns=[TEXT, TRUE_LABEL, GROUP_ID, ROW_ID])
+    kept = rows[rows[TEXT].map(lambda text: isinstance(text, str) and not text.startswith(HASH_PREFIX)).astype(bool)]
+    data = kept[[TEXT, TRUE_LABEL, GROUP_ID, ROW_ID]].rename(columns={TRUE_LABEL: LABEL})
+    data = data.assign(**{SOURCE: FEEDBACK_SOURCE, SPLIT: "train"})
+    with fsspec.open(output, "wb", auto_mkdir=True) as file:
+        data.to_parquet(file, index=False)
+    return len(data)
+
+
+def _with_ids(rows: list[Row]) -> pd.DataFrame:
+    requests = [f"{FEEDBACK_SOURCE}:{row['request_id']}" for row in rows]
+    ids = [f"{request}:{row['item']}" for request, row in zip(requests, rows, strict=True)]
+    return prepare(pd.DataFrame(rows)).assign(**{GROUP_ID: requests, ROW_ID: ids})
 
 
 def prepare(frame: pd.DataFrame) -> pd.DataFrame:
@@ -169,95 +186,3 @@ def _read_jsonl(path: str) -> pd.DataFrame:
     if wrong is not None:
         raise ValueError(f"found a line {str(wrong)[:80]!r}; expected one JSON object a line")
     return pd.DataFrame(rows)
-
-
-class _LogReader:
-    """Streams the lines of a prediction log, day by day."""
-
-    def __init__(self, target: str) -> None:
-        self._filesystem, root = fsspec.url_to_fs(target)
-        self._root = root.rstrip("/")
-        self._filesystem.invalidate_cache()
-        self.damaged_lines = 0
-
-    def labels(self, start: datetime) -> dict[Key, str]:
-        """Return the feedback from `start` on: the last label given for each request and item."""
-        records = sorted(self._rows(FEEDBACK, start, None), key=lambda row: str(row["timestamp"]))
-        return {(row["request_id"], row["item"]): row["label"] for row in records if row.get("label") in LABELS}
-
-    def predictions(self, start: datetime, end: datetime, model_version: str | None) -> Iterator[Row]:
-        """Yield the predictions with start <= timestamp < end."""
-        # The log writes UTC times of one format, so they compare as text.
-        first, last = (moment.astimezone(UTC).isoformat(timespec="milliseconds") for moment in (start, end))
-        for row in self._rows(PREDICTIONS, start, end):
-            if first <= row["timestamp"] < last and model_version in (None, row.get("model_version")):
-                yield row
-
-    @staticmethod
-    def newest(rows: Iterator[Row], count: int) -> list[Row]:
-        """Return the `count` newest rows."""
-        return heapq.nlargest(count, rows, key=_by_time)
-
-    def _rows(self, kind: Kind, start: datetime, end: datetime | None) -> Iterator[Row]:
-        first = start.astimezone(UTC).strftime("date=%Y-%m-%d")
-        last = end.astimezone(UTC).strftime("date=%Y-%m-%d") if end else "date=9999"
-        for path in sorted(self._filesystem.glob(f"{self._root}/date=*/{kind}-*.jsonl")):
-            if first <= path.rsplit("/", 2)[1] <= last:
-                yield from self._lines(path)
-
-    def _lines(self, path: str) -> Iterator[Row]:
-        with self._filesystem.open(path, "rb") as lines:
-            for line in lines:
-                row = _parse(line)
-                if row is None:
-                    self.damaged_lines += 1
-                    log.warning("%s: a line is no record of the log and was passed over", path)
-                else:
-                    yield row
-
-
-def _parse(line: bytes) -> Row | None:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return None
-    identity = (row.get(name) for name in ("request_id", "item", "timestamp")) if isinstance(row, dict) else ()
-    return row if [type(value) for value in identity] == [str, int, str] else None
-
-
-class _Sample:
-    """The rows whose hash is smallest: a sample that depends on the rows and not on their order."""
-
-    def __init__(self, size: int, labels: dict[Key, str]) -> None:
-        self._size = size
-        self._labels = labels
-        self._heap: list[tuple[int, Key, Row]] = []
-        self._kept: set[Key] = set()
-        self.labelled: dict[Key, Row] = {}
-        self.versions: set[str] = set()
-        self.total = 0
-
-    def add(self, row: Row) -> None:
-        """Consider one prediction; one that is in the log twice is sampled once."""
-        key = (row["request_id"], row["item"])
-        self.total += 1
-        self.versions.add(str(row.get("model_version")))
-        if (label := self._labels.get(key)) is not None:
-            row = row | {TRUE_LABEL: label}
-            self.labelled[key] = row
-        digest = hashlib.blake2b(f"{key[0]}:{key[1]}".encode(), digest_size=8).digest()
-        entry = (-int.from_bytes(digest), key, row)
-        if key in self._kept or (len(self._heap) == self._size and entry[0] < self._heap[0][0]):
-            return
-        self._kept.add(key)
-        heapq.heappush(self._heap, entry)
-        if len(self._heap) > self._size:
-            self._kept.discard(heapq.heappop(self._heap)[1])
-
-    def rows(self) -> list[Row]:
-        """Return the sample in order of time."""
-        return sorted((row for *_, row in self._heap), key=_by_time)
-
-
-def _by_time(row: Row) -> tuple[str, str, int]:
-    return row["timestamp"], row["request_id"], row["item"]

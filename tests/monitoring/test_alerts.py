@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import httpx
 import pytest
 
 from monitoring import alerts
+from monitoring.alerts import AlertError
 from monitoring.policy import Decision
 
 DECISION = Decision("RETRAIN", ("drift in w1", "2 of 3"), ("w0", "w1"), "2026-11-22T12:00:00+00:00")
@@ -77,13 +77,19 @@ def test_a_receiver_that_is_busy_is_asked_again(receiver: Receiver, status: int)
 
 def test_a_receiver_that_refuses_is_not_asked_again(receiver: Receiver) -> None:
     receiver.statuses = [404]
-    with pytest.raises(httpx.HTTPStatusError, match="404"):
+    with pytest.raises(AlertError, match="127.0.0.1 answered 404"):
         alerts.send(receiver.url, DECISION)
     assert len(receiver.bodies) == 1
 
 
 def test_a_receiver_that_stays_down_is_an_error(receiver: Receiver) -> None:
     receiver.statuses = [503] * alerts.ATTEMPTS
-    with pytest.raises(httpx.HTTPStatusError, match="503"):
+    with pytest.raises(AlertError, match="127.0.0.1 answered 503"):
         alerts.send(receiver.url, DECISION)
     assert len(receiver.bodies) == alerts.ATTEMPTS
+
+
+def test_a_receiver_that_is_not_there_is_an_error_that_keeps_the_secret() -> None:
+    with pytest.raises(AlertError, match="could not be reached") as caught:
+        alerts.send("http://127.0.0.1:9/services/SECRET", DECISION)
+    assert "SECRET" not in str(caught.value)

@@ -52,6 +52,7 @@ def test_the_html_is_small_and_needs_no_network(folder: Path) -> None:
     assert len(page.encode()) < MAX_HTML_BYTES
     assert not re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="(?!data:)|<link[^>]*\shref="(?!data:)', page)
     assert "<h1>Drift</h1>" in page
+    assert "Macro-F1 then unknown, now unknown (0 labelled rows). Not measured: confidence." in page
     assert "domain (partial_auc)" in page
 
 

@@ -95,13 +95,26 @@ def test_drift_in_the_log_twice_is_retraining(
             for index, text in enumerate(texts)
         ]
         log = write_log(rows, date=day)
-    history = tmp_path / "history"
+    history, mlflow = tmp_path / "history", f"sqlite:///{tmp_path / 'mlflow.db'}"
+    kept = [
+        "--history",
+        history,
+        "--mlflow",
+        mlflow,
+        "--workspace",
+        tmp_path / "ws",
+        "--labelled",
+        tmp_path / "new.parquet",
+    ]
     decisions = []
     for end in ("2026-11-21T12:00:00+00:00", "2026-11-22T12:00:00"):
         window = ["--log", log, "--hours", "24", "--end", end]
-        verdict = run("report", "--reference", reference, *window, "--output", tmp_path / "out", "--history", history)
+        verdict = run("report", "--reference", reference, *window, "--output", tmp_path / "out", *kept)
         assert verdict["drift"], verdict
         assert verdict["current_total"] == 250
         decisions.append(run("decide", "--history", history))
     assert [decision["action"] for decision in decisions] == ["WATCH", "RETRAIN"]
     assert run("decide", "--history", history)["action"] == "WATCH"
+    assert len(list(tmp_path.glob("mlartifacts/*/artifacts/report/report.html"))) == 2
+    assert (tmp_path / "new.parquet").is_file()
+    assert (tmp_path / "ws").is_dir()

@@ -22,7 +22,6 @@ def test_a_report_becomes_a_run_with_its_files_scores_and_verdict(
 ) -> None:
     uri = f"sqlite:///{state / 'mlflow.db'}"
     client = mlflow.MlflowClient(tracking_uri=uri)
-    client.create_experiment(publish.EXPERIMENT, artifact_location=(state / "artifacts").as_uri())
     report = compare(window(amazon[0], "then"), window(amazon[1], "now"), limits).report
     folder = state / "report"
     folder.mkdir()
@@ -32,4 +31,5 @@ def test_a_report_becomes_a_run_with_its_files_scores_and_verdict(
     assert run.data.tags["window"] == "now"
     assert run.data.metrics["drift"] == 0.0
     assert run.data.metrics["domain.score"] < run.data.metrics["domain.threshold"]
+    assert run.info.artifact_uri.startswith((state / "mlartifacts").as_uri())
     assert [file.path for file in client.list_artifacts(run.info.run_id, "report")] == ["report/report.json"]

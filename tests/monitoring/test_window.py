@@ -13,7 +13,7 @@ import pytest
 from feature_checks.bundle import Bundle
 from feature_checks.contract import LABELS
 from feature_checks.prediction_record import FEEDBACK, HASH_PREFIX
-from monitoring.window import WindowError, from_file, from_log, prepare, reference_of_champion
+from monitoring.window import WindowError, from_file, from_log, prepare, reference_of_champion, write_labelled
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 Row = Callable[..., dict[str, Any]]
@@ -70,6 +70,34 @@ def test_feedback_joins_its_prediction_and_the_last_label_wins(log_row: Row, wri
     window = from_log(log, max_rows=10, end=NOON, hours=24)
     assert window.labelled["true_label"].tolist() == ["neutral"]
     assert window.frame["true_label"].isna().tolist() == [True, False]
+
+
+def test_labelled_rows_become_training_rows_and_nothing_else(log_row: Row, write_log: WriteLog, tmp_path: Path) -> None:
+    time = "2026-11-22T11:30:00.000+00:00"
+    label = {"request_id": "a", "item": 1, "timestamp": time, "label": "neutral"}
+    write_log([label, label | {"item": 2}], kind=FEEDBACK)
+    rows = [log_row("a", 0), log_row("a", 1, text="so so"), log_row("a", 2, text=None)]
+    log = write_log(rows)
+    output = tmp_path / "new" / "extra.parquet"
+    assert write_labelled(from_log(log, max_rows=10, end=NOON, hours=24), str(output)) == 1
+    assert pd.read_parquet(output).to_dict("records") == [
+        {
+            "text": "so so",
+            "label": "neutral",
+            "group_id": "feedback:a",
+            "row_id": "feedback:a:1",
+            "source": "feedback",
+            "split": "train",
+        }
+    ]
+
+
+def test_without_kept_texts_there_is_nothing_to_train_on(log_row: Row, write_log: WriteLog, tmp_path: Path) -> None:
+    time = "2026-11-22T11:30:00.000+00:00"
+    write_log([{"request_id": "a", "item": 0, "timestamp": time, "label": "neutral"}], kind=FEEDBACK)
+    log = write_log([log_row("a", text=None)])
+    assert write_labelled(from_log(log, max_rows=10, end=NOON, hours=24), str(tmp_path / "extra.parquet")) == 0
+    assert len(pd.read_parquet(tmp_path / "extra.parquet")) == 0
 
 
 def test_damaged_lines_are_counted_and_passed_over(log_row: Row, write_log: WriteLog) -> None:
