@@ -1,0 +1,76 @@
+"""Metrics: few labels, none of them a user or a text, and the numbers of what was done."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import REGISTRY
+from prometheus_client.metrics import MetricWrapperBase
+
+from feature_checks.contract import LABELS
+from serving import metrics
+from serving.batcher import Batcher
+from serving.cache import ScoreCache
+from serving.engine import FakeEngine
+from serving.limits import RateLimiter
+from serving.settings import Settings
+
+KNOWN_LABELS = {
+    *("protocol", "status", "model_version", "digest", "arithmetic", "reason", "tier", "use", "decision"),
+    *("source", "label", "kind", "outcome"),
+}
+
+
+def ours() -> Iterator[MetricWrapperBase]:
+    return (value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase))
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_labels_are_few_and_known() -> None:
+    assert {label for metric in ours() for label in metric._labelnames} <= KNOWN_LABELS
+
+
+def test_names_and_help_follow_one_scheme() -> None:
+    for metric in ours():
+        assert metric._name.startswith("sentiment_")
+        assert metric._documentation[0].isupper() or metric._documentation[0] == "1"
+
+
+def test_predictions_by_label_are_in_contract_order() -> None:
+    before = [value("sentiment_predictions_total", label=label) for label in LABELS]
+    for count, counter in enumerate(metrics.PREDICTIONS_BY_LABEL, 1):
+        counter.inc(count)
+    after = [value("sentiment_predictions_total", label=label) for label in LABELS]
+    assert [new - old for new, old in zip(after, before, strict=True)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("sentiment_batch_texts_sum", {}, 4),
+        ("sentiment_tokens_total", {}, 3 * 3 + 7),
+        ("sentiment_padding_tokens_total", {}, 3 * 4),
+        ("sentiment_inference_seconds_count", {}, 1),
+        ("sentiment_queue_seconds_count", {}, 1),
+        ("sentiment_tokenise_seconds_count", {}, 1),
+        ("sentiment_cache_lookups_total", {"tier": "miss"}, 4),
+        ("sentiment_cache_lookups_total", {"tier": "memory"}, 2),
+        ("sentiment_rate_limit_decisions_total", {"decision": "allowed", "source": "local"}, 1),
+        ("sentiment_rate_limit_decisions_total", {"decision": "refused", "source": "local"}, 1),
+    ],
+)
+async def test_what_was_done_is_counted(name: str, labels: dict[str, str], expected: float) -> None:
+    settings = Settings(engine_threads=1, rate_limit="1/minute")
+    batcher, cache, limiter = Batcher(FakeEngine(), settings), ScoreCache(settings), RateLimiter(settings)
+    await batcher.start()
+    before = value(name, **labels)
+    await cache.score(batcher, "m", ["a", "b", "c", "five words are a lot"])
+    await cache.score(batcher, "m", ["a", "b"])
+    await asyncio.gather(limiter.hit("ann"), limiter.hit("ann"))
+    await batcher.stop()
+    assert value(name, **labels) - before == expected
