@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -164,7 +165,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         if old is not None:
             task = asyncio.create_task(self._retire(old))
             self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            task.add_done_callback(self._forget)
 
     async def _retire(self, model: LoadedModel) -> None:
         await model.idle.wait()
@@ -172,6 +173,10 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
             del self._models[model.version]
         await model.batcher.stop()
         logger.info("version %s is retired", model.version)
+
+    def _forget(self, retirement: asyncio.Task[None]) -> None:
+        self._retiring.discard(retirement)
+        retirement.get_loop().run_in_executor(None, _return_freed_memory)
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -247,3 +252,10 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
     def get_output_types(self) -> list[dict[str, Any]]:
         """Return the output tensors' metadata."""
         return OUTPUT_TYPES
+
+
+def _return_freed_memory() -> None:
+    """Hand a retired model's pages back to the system; glibc would keep them in the arenas of ended threads."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

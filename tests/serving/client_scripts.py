@@ -21,9 +21,9 @@ async def kserve_rest(http: str, _: str) -> dict[str, Any]:
     found["v1"] = (await v1.infer(http, {"instances": TEXTS}, model_name="sentiment"))["predictions"]
     v2 = InferenceRESTClient(RESTConfig(protocol="v2"))
     tensor = InferInput("text", [2], "BYTES", TEXTS)
-    reply = await v2.infer(http, InferRequest("sentiment", [tensor], request_id="mine"))
+    reply = await v2.infer(http, InferRequest("sentiment", [tensor], request_id="mine"), model_name="sentiment")
     found["v2"] = {output.name: output.as_numpy().tolist() for output in reply.outputs}
-    found["id"], found["version"] = reply.id, reply.model_version
+    found["id"] = reply.id
     found["live"], found["ready"] = await v2.is_server_live(http), await v2.is_server_ready(http)
     found["model_ready"] = await v2.is_model_ready(http, "sentiment")
     await v1.close()
