@@ -20,9 +20,11 @@ class SentimentModel(PythonModel):  # type: ignore[misc]
         """Open the bundle that was logged with the model."""
         self._classifier = OnnxClassifier(bundles.load(Path(context.artifacts["bundle"])))
 
-    def predict(self, model_input: list[str]) -> pd.DataFrame:
+    # MLflow turns type hints of this method into a signature of its own, which would replace the logged one.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # noqa: ARG002
         """Return label, confidence and the three probabilities of each text."""
-        probabilities = self._classifier.probabilities(model_input)
+        texts = model_input.iloc[:, 0].tolist() if isinstance(model_input, pd.DataFrame) else list(model_input)
+        probabilities = self._classifier.probabilities(texts)
         best = probabilities.argmax(axis=1)
         table = pd.DataFrame(probabilities, columns=list(LABELS))
         return table.assign(label=[LABELS[index] for index in best], confidence=probabilities.max(axis=1))

@@ -57,8 +57,8 @@ class OnnxClassifier:
             encoded.append(EncodedText([*ids[: limit - 1], ids[-1]] if truncated else ids, truncated))
         return encoded
 
-    def run(self, batch: Sequence[EncodedText]) -> Probabilities:
-        """Return the probabilities of one padded batch, in the order given."""
+    def feed(self, batch: Sequence[EncodedText]) -> dict[str, NDArray[np.int64]]:
+        """Return the model's inputs for one padded batch."""
         width = max(len(text.ids) for text in batch)
         ids = np.zeros((len(batch), width), dtype=np.int64)
         mask = np.zeros((len(batch), width), dtype=np.int64)
@@ -68,7 +68,11 @@ class OnnxClassifier:
         feed = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros_like(ids)
-        (logits,) = self._session.run(None, feed)
+        return feed
+
+    def run(self, batch: Sequence[EncodedText]) -> Probabilities:
+        """Return the probabilities of one batch, in the order given."""
+        (logits,) = self._session.run(None, self.feed(batch))
         return softmax(logits / self._temperature)
 
     def probabilities(self, texts: Sequence[str], batch_size: int = BATCH_SIZE) -> Probabilities:

