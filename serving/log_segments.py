@@ -94,13 +94,18 @@ def adopt_leftovers(folder: Path) -> int:
 
 
 def _adopt(path: Path) -> bool:
-    file = os.open(path, os.O_RDWR)
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:  # its owner has just closed it
+        return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         content = path.read_bytes()
+        if not content:  # its owner is between making and locking it
+            return False
         os.ftruncate(file, content.rfind(b"\n") + 1)
         path.rename(path.with_suffix(""))
-    except BlockingIOError:
+    except (BlockingIOError, FileNotFoundError):
         return False
     finally:
         os.close(file)

@@ -77,14 +77,14 @@ def test_a_receiver_that_is_busy_is_asked_again(receiver: Receiver, status: int)
 
 def test_a_receiver_that_refuses_is_not_asked_again(receiver: Receiver) -> None:
     receiver.statuses = [404]
-    with pytest.raises(AlertError, match="127.0.0.1 answered 404"):
+    with pytest.raises(AlertError, match=r"127\.0\.0\.1 answered 404"):
         alerts.send(receiver.url, DECISION)
     assert len(receiver.bodies) == 1
 
 
 def test_a_receiver_that_stays_down_is_an_error(receiver: Receiver) -> None:
     receiver.statuses = [503] * alerts.ATTEMPTS
-    with pytest.raises(AlertError, match="127.0.0.1 answered 503"):
+    with pytest.raises(AlertError, match=r"127\.0\.0\.1 answered 503"):
         alerts.send(receiver.url, DECISION)
     assert len(receiver.bodies) == alerts.ATTEMPTS
 
