@@ -14,7 +14,7 @@ TEXTS = ["Great camera.", "It broke after two days and nobody answered.", "It ha
 def test_fp32_is_the_trained_model(tiny_bundle: Bundle) -> None:
     trained = TorchClassifier(tiny_bundle.folder.parent.parent / "checkpoint", max_length=64)
     fp32 = OnnxClassifier(tiny_bundle, model=tiny_bundle.fp32_path)
-    np.testing.assert_allclose(fp32.probabilities(TEXTS), softmax(trained.logits(TEXTS)), atol=1e-5)
+    np.testing.assert_allclose(fp32.probabilities(TEXTS), softmax(trained.logits(TEXTS)), atol=1e-4)
 
 
 def test_the_reference_is_what_fp32_says(tiny_bundle: Bundle) -> None:
