@@ -25,7 +25,7 @@ from rich.progress import track
 from rich.table import Table
 
 from pipelines.local import state_dir
-from pipelines.server import ServerProcess
+from pipelines.server import ServerFailed, ServerProcess
 
 console = Console()
 REQUESTS: Final = 500
@@ -66,9 +66,20 @@ def main(
     """Run the demo; write STATE_DIR/demo/summary.json."""
     demo = Demo(state_dir() / "demo")
     demo.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        run_steps(demo, param)
+    except (DemoFailed, ServerFailed) as failure:
+        console.print(f"[red]the demo stopped: {failure}")
+        raise typer.Exit(1) from failure
+
+
+def run_steps(demo: Demo, params: Sequence[str]) -> None:
+    """Take the steps in order; write the summary and print the results at the end."""
     with demo.step("train"):
-        run = train(param)
+        run = train(params)
     demo.summary.update(training_summary(run))
+    if not demo.summary["gate"]["accepted"]:
+        console.print(f"[yellow]the gate refused the candidate: {'; '.join(demo.summary['gate']['reasons'])}")
     with demo.step("serve"), ServerProcess.start(demo.folder / "server.log") as server:
         demo.summary["model_version"] = server.model_version()
         with demo.step("score"):

@@ -60,7 +60,7 @@ class ServerProcess:
             if self._is_ready():
                 return
             time.sleep(0.2)
-        raise ServerFailed(f"the predictor was not ready within {seconds:.0f} s; see {self.log}")
+        raise ServerFailed(f"the predictor was not ready within {seconds:.0f} s; is there a champion? See {self.log}")
 
     def _is_ready(self) -> bool:
         try:
