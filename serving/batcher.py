@@ -93,6 +93,8 @@ class Batcher:
 
     async def stop(self) -> None:
         """Answer what has been accepted, then end the threads. Later calls of `score` raise NotReady."""
+        if self._stopped:
+            return
         self._stopping = True
         if self._active:
             self._idle.clear()

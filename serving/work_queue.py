@@ -21,8 +21,9 @@ from feature_checks.classifier import EncodedText, Probabilities
 _BATCH_OVERHEAD_TOKENS: Final = 12
 """What starting a batch costs, in tokens: 0.4 to 0.8 ms against 0.06 ms a token (MiniLM-L6 INT8, AVX-512)."""
 
-_WINDOW: Final = 256
-"""How many of the oldest texts are looked at for neighbours."""
+_WINDOW: Final = 24
+"""How many of the oldest texts are looked at for neighbours. More would let common lengths overtake rare
+ones for longer: no more requests a second, and a fifth more latency at the 95th percentile."""
 
 
 @dataclass(frozen=True)

@@ -308,3 +308,4 @@ async def test_stopping_answers_what_was_accepted_and_nothing_after(start: Start
     assert "engine" not in [thread.name for thread in threading.enumerate()]
     with pytest.raises(NotReady):
         await batcher.score(["too late"])
+    await batcher.stop()
