@@ -139,7 +139,7 @@ def reference(
 
 @app.command()
 def calibrate(
-    data: Annotated[str, typer.Option(help="JSONL or Parquet file of one domain: text, group_id.")],
+    data: Annotated[list[str], typer.Option(help="JSONL or Parquet file of one domain: text, group_id; may repeat.")],
     family: Annotated[FamilyName, typer.Option(help="Which detectors.")] = FamilyName.text,
     sizes: Sizes = (1500, 500),
     output: Annotated[Path, typer.Option(help="JSON file for the measurement.")] = Path("calibration.json"),
@@ -148,7 +148,7 @@ def calibrate(
     """Choose the margins in the thresholds file from windows without drift."""
     from monitoring import calibrate as calibration
 
-    found = calibration.calibrate(calibration.read_reviews(data), limits.load(thresholds), family.value, sizes)
+    found = calibration.calibrate(calibration.read_reviews(*data), limits.load(thresholds), family.value, sizes)
     calibration.write_margins(thresholds, found)
     calibration.save(output, found)
     _show({"margins": found.margins, "false_alarms": found.false_alarms, "partitions": found.partitions})
@@ -156,7 +156,7 @@ def calibrate(
 
 @app.command()
 def claim(
-    data: Annotated[str, typer.Option(help="JSONL or Parquet file of one domain: text, group_id.")],
+    data: Annotated[list[str], typer.Option(help="JSONL or Parquet file of one domain: text, group_id; may repeat.")],
     other: Annotated[list[str], typer.Option(help="NAME=FILE of another domain; may be given again.")],
     family: Annotated[FamilyName, typer.Option(help="Which detectors.")] = FamilyName.text,
     sizes: Sizes = (1500, 500),
@@ -167,7 +167,7 @@ def claim(
     from monitoring import calibrate as calibration
 
     others = {name: calibration.read_reviews(path) for name, _, path in (one.partition("=") for one in other)}
-    same = calibration.read_reviews(data)
+    same = calibration.read_reviews(*data)
     found = calibration.claims(same, others, limits.load(thresholds), family.value, sizes)
     calibration.save(output, found)
     typer.echo(calibration.table(found))

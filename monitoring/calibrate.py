@@ -65,8 +65,12 @@ class Claim:
     current_rows: int
 
 
-def read_reviews(path: str) -> pd.DataFrame:
-    """Read a data set for calibration: `text`, `group_id`, and predictions (`label`, `confidence`) if there are any."""
+def read_reviews(*paths: str) -> pd.DataFrame:
+    """Read data for calibration: `text`, `group_id`, and predictions (`label`, `confidence`) where there are any."""
+    return pd.concat([_read_reviews(path) for path in paths], ignore_index=True)
+
+
+def _read_reviews(path: str) -> pd.DataFrame:
     frame = read_table(path)
     if GROUP_ID not in frame.columns:
         raise WindowError(f"{path}: found the columns {list(frame.columns)}; expected {GROUP_ID!r} among them")

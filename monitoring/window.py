@@ -105,7 +105,7 @@ def reference_of_champion(
 ) -> int:
     """Score one split of a data set with a bundle and write it as a reference window; return its row count.
 
-    Made once for a champion and stored with it.
+    Made once for a champion and stored with it. `group_id` is kept, so that calibration can cut it by review.
     """
     from feature_checks import bundle as bundles
     from feature_checks.classifier import OnnxClassifier
@@ -122,7 +122,7 @@ def reference_of_champion(
         }
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    prepare(window).to_parquet(output, index=False)
+    prepare(window).assign(**{GROUP_ID: rows[GROUP_ID].astype(str).tolist()}).to_parquet(output, index=False)
     return len(window)
 
 

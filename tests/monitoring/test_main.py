@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 
 from feature_checks.bundle import Bundle
 from feature_checks.contract import LABELS
+from monitoring import thresholds
 from monitoring.__main__ import app
+from monitoring.calibrate import read_reviews
 
 Pair = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -89,6 +92,9 @@ def test_drift_in_the_log_twice_is_retraining(
         reference,
     ]
     assert run(*command)["rows"] == (reviews["split"] == "validation").sum()
+    cut = read_reviews(str(reference), str(reference))
+    assert len(cut) == 2 * (reviews["split"] == "validation").sum()
+    assert {"label", "confidence", "group_id"} <= set(cut.columns)
     for day, texts in (("2026-11-21", tweets["text"][:250]), ("2026-11-22", tweets["text"][250:])):
         rows = [
             log_row(f"{day}-{index}", text=text, label=LABELS[index % 3], timestamp=f"{day}T10:00:00.000+00:00")
@@ -118,3 +124,19 @@ def test_drift_in_the_log_twice_is_retraining(
     assert len(list(tmp_path.glob("mlartifacts/*/artifacts/report/report.html"))) == 2
     assert (tmp_path / "new.parquet").is_file()
     assert (tmp_path / "ws").is_dir()
+
+
+def test_calibration_and_claim_are_commands(tmp_path: Path, reviews: pd.DataFrame, tweets: pd.DataFrame) -> None:
+    chosen, output = tmp_path / "thresholds.toml", tmp_path / "measured.json"
+    shutil.copyfile(thresholds.DEFAULT, chosen)
+    data, other = tmp_path / "reviews.parquet", tmp_path / "tweets.parquet"
+    reviews[["text", "label", "group_id"]].assign(confidence=0.5).to_parquet(data)
+    tweets.assign(group_id="t", confidence=0.9).to_parquet(other)
+    common = ["--data", data, "--family", "prediction", "--thresholds", chosen, "--output", output]
+    common += ["--sizes", "1500", "500"]
+    measured = run("calibrate", *common)
+    assert measured["partitions"] == 200
+    assert thresholds.load(chosen).detectors["label"].margin == pytest.approx(measured["margins"]["label"], abs=1e-4)
+    result = CliRunner().invoke(app, [str(one) for one in ("claim", *common, "--other", f"tweets={other}")])
+    assert "| 100% tweets | 40 of 40 | 100.0% | 91.2% to 100.0% |" in result.stdout
+    assert len(json.loads(output.read_text(encoding="utf-8"))) == 4
