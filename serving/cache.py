@@ -9,13 +9,14 @@ or down is a miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 from cachetools import TTLCache
+from numpy.typing import NDArray
 
 from feature_checks.contract import CONTRACT_VERSION, normalise
 from serving import metrics
@@ -72,6 +73,9 @@ class ScoreCache:
             return await batcher.score(texts, deadline)
         keys = _keys(model_digest, texts)
         found = {key: entry for key in keys if (entry := self._memory.get(key)) is not None}
+        if len(found) == len(keys):
+            _MEMORY.inc(len(keys))
+            return _unpack(found.values(), np.ones(len(keys), dtype=np.bool_))
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         _MEMORY.inc(len(keys) - len(missing))
         computed: set[bytes] = set()
@@ -189,6 +193,10 @@ def _entries(scores: Scores) -> list[bytes]:
 
 
 def _scores(keys: Sequence[bytes], found: Entries, computed: set[bytes]) -> Scores:
-    packed = np.frombuffer(b"".join(found[key] for key in keys), dtype=_ENTRY)
     cached = np.fromiter((key not in computed for key in keys), dtype=np.bool_, count=len(keys))
-    return Scores(packed["probabilities"], packed["truncated"].astype(np.bool_), cached)
+    return _unpack([found[key] for key in keys], cached)
+
+
+def _unpack(entries: Iterable[bytes], cached: NDArray[np.bool_]) -> Scores:
+    packed = np.frombuffer(b"".join(entries), dtype=_ENTRY)
+    return Scores(packed["probabilities"], packed["truncated"].view(np.bool_), cached)

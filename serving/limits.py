@@ -39,6 +39,13 @@ return {allowed, limit - used, tostring((tonumber(oldest) or now) + window - now
 """
 """The times of the hits inside the window, newest first, in one list a user."""
 
+_COUNTERS: Final = {
+    (allowed, source): metrics.RATE_LIMIT_DECISIONS.labels("allowed" if allowed else "refused", source)
+    for allowed in (True, False)
+    for source in ("local", "redis")
+}
+"""The counter of each kind of decision: a look-up by label names is dearer than the decision."""
+
 _MAX_USERS: Final = 100_000
 """Users in this replica's books; past it the one not seen for longest is forgotten."""
 
@@ -111,7 +118,7 @@ class RateLimiter:
             decision, source = self._local.hit(user, now), "local"
         else:
             decision, source = await self._shared(self._link, self._local, user, now)
-        metrics.RATE_LIMIT_DECISIONS.labels("allowed" if decision.allowed else "refused", source).inc()
+        _COUNTERS[decision.allowed, source].inc()
         return decision
 
     async def close(self) -> None:

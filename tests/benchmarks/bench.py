@@ -82,9 +82,9 @@ def _measure(bench: Bench, console: Console) -> dict[str, Result]:
     add(scenarios.uncached(bench))
     second = scenarios.raw_engine(bench)
     add({"raw engine": {"per_second": round((first["per_second"] + second["per_second"]) / 2, 1)}})
-    add(scenarios.cached(bench))
     for name, result in scenarios.peers(bench):
         add({name: result})
+    add(scenarios.cached(bench))
     add(scenarios.overload(bench, found["single, 64 connections"]["per_second"]))
     return found
 

@@ -113,7 +113,7 @@ def uncached(bench: Bench) -> dict[str, Result]:
     """Measure distinct single texts, a batch of 1,000, and both at once."""
     found: dict[str, Result] = {}
     with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
-        found["memory after start"] = {"resident_mib": server.resident_mib}
+        found["start"] = {"resident_mib": server.resident_mib, "start_seconds": server.start_seconds}
         for connections in (1, 16, 32, 64):
             found[f"single, {connections} connections"] = bench.load(server, connections=connections)
         found["1,000 texts in one request"] = bulk = bench.load(server, connections=1, batch=1000)

@@ -28,6 +28,8 @@ class Server:
 
     port: int
     pid: int
+    start_seconds: float
+    """From the process's start to its first answer that it is ready."""
 
     @property
     def resident_mib(self) -> float:
@@ -83,10 +85,11 @@ def free_port() -> int:
 @contextmanager
 def _running(command: Sequence[str], port: int, environment: Mapping[str, str], log: IO[str]) -> Iterator[Server]:
     variables = os.environ | {"PYTHONPATH": str(ROOT), **environment}
+    started = time.monotonic()
     process = subprocess.Popen([sys.executable, *command], env=variables, stdout=log, stderr=log)
     try:
         _await_ready(process, port)
-        yield Server(port, process.pid)
+        yield Server(port, process.pid, round(time.monotonic() - started, 2))
     finally:
         process.send_signal(signal.SIGTERM)
         try:

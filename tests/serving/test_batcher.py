@@ -160,7 +160,7 @@ async def test_a_full_queue_refuses_at_once_and_recovers(start: Started) -> None
 
 
 async def test_the_wait_is_bounded_by_the_measured_speed(start: Started) -> None:
-    slow = await start(FakeEngine(seconds_per_token=0.002), queue_seconds=0.1)
+    slow = await start(FakeEngine(seconds_per_token=0.002), queue_seconds=0.1, batch_tokens=24)
     answered, refused = [], []
 
     async def client(number: int) -> None:
@@ -177,6 +177,12 @@ async def test_the_wait_is_bounded_by_the_measured_speed(start: Started) -> None
     assert answered
     assert len(refused) > 100
     assert max(answered) < 2
+
+
+async def test_a_short_queue_is_accepted_however_slow_the_machine_seems(start: Started) -> None:
+    batcher = await start(FakeEngine(seconds_per_token=0.001), queue_seconds=1e-9, batch_tokens=24)
+    found = await asyncio.gather(*(batcher.score([f"word{n}"]) for n in range(20)))
+    assert len(found) == 20
 
 
 async def test_a_client_that_left_is_dropped_before_inference(start: Started) -> None:
