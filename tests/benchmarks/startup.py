@@ -45,7 +45,9 @@ def seconds_to_ready(command: list[str], port: int, variables: dict[str, str]) -
     """Start the server, wait for readiness, stop it; return the seconds from start to ready."""
     url = f"http://127.0.0.1:{port}/v2/health/ready"
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | variables, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=os.environ | variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         while not _ready(url):
             if process.poll() is not None:
