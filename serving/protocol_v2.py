@@ -44,9 +44,7 @@ def parse_infer(body: bytes, header_length: bytes | None, max_texts: int) -> Inf
 def _split(body: bytes, header_length: bytes) -> tuple[bytes, bytes]:
     name = "header Inference-Header-Content-Length"
     if not header_length.isdigit() or len(header_length) > 12:
-        raise RequestError(
-            f"{name}: found {header_length.decode('latin-1')!r}; expected a whole number of bytes"
-        )
+        raise RequestError(f"{name}: found {header_length.decode('latin-1')!r}; expected a whole number of bytes")
     length = int(header_length)
     if length > len(body):
         raise RequestError(f"{name}: found {length}; the body has only {len(body)} bytes")
@@ -106,9 +104,7 @@ def _binary(tensor: dict[str, Any], size: Any, tail: bytes | None) -> bytes:
     if "data" in tensor:
         raise RequestError(f"{where}: the input also has data; send one of the two")
     if tail is None:
-        raise RequestError(
-            f"{where}: the header Inference-Header-Content-Length is missing; send the JSON's size"
-        )
+        raise RequestError(f"{where}: the header Inference-Header-Content-Length is missing; send the JSON's size")
     if size != len(tail):
         raise RequestError(f"{where}: found {size}; {len(tail)} bytes follow the JSON part")
     return tail
