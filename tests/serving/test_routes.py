@@ -58,7 +58,7 @@ async def test_unknown_version_is_404_and_names_the_loaded(wire: Wire, method: s
 async def test_both_versions_answer_by_number_until_the_old_one_is_idle(make_wire: Callable[..., Any]) -> None:
     wire = await make_wire(engine=FakeEngine(seconds_per_token=0.05))
     slow = asyncio.create_task(wire.infer())
-    while not wire.predictor.current.in_flight:
+    while not wire.predictor.current.in_flight:  # noqa: ASYNC110
         await asyncio.sleep(0)
     await wire.predictor.swap(prepared("4", "1" * 64))
     assert (await wire.infer()).json()["model_version"] == "4"
@@ -68,7 +68,7 @@ async def test_both_versions_answer_by_number_until_the_old_one_is_idle(make_wir
     by_number = await wire.client.post(f"/v2/models/sentiment/versions/{VERSION}/infer", json=GOOD)
     assert by_number.json()["model_version"] == VERSION
     assert (await slow).json()["model_version"] == VERSION
-    while wire.predictor.versions != ["4"]:
+    while wire.predictor.versions != ["4"]:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
