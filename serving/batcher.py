@@ -32,7 +32,7 @@ _INLINE_CHARS: Final = 4_000
 _SLICE: Final = 256
 """Texts of a large request that are tokenised at a time."""
 
-_ALWAYS_BATCHES: Final = 4
+_ALWAYS_BATCHES: Final = 3
 """Batches for each worker that may wait however slow the machine seems. Without them a moment of slowness
 could last: refusals make clients come back at once, and answering those takes the time that inference
 needs."""

@@ -81,7 +81,7 @@ def _measure(bench: Bench, console: Console) -> dict[str, Result]:
     add({"plain loop, one text": scenarios.plain_loop(bench)})
     add(scenarios.uncached(bench))
     second = scenarios.raw_engine(bench)
-    add({"raw engine": {"per_second": round((first["per_second"] + second["per_second"]) / 2, 1)}})
+    add({"raw engine": {name: round((first[name] + second[name]) / 2, 3) for name in first}})
     for name, result in scenarios.peers(bench):
         add({name: result})
     add(scenarios.cached(bench))
@@ -127,10 +127,14 @@ def _ratios(found: dict[str, Result]) -> list[dict[str, Any]]:
 
 
 def _print(console: Console, found: dict[str, Result], ratios: list[dict[str, Any]]) -> None:
-    loads = Table("load", "per second", "p50 ms", "p95 ms", "p99 ms", "statuses", title="measurements")
+    loads = Table("load", "per second", "p50 ms", "p95 ms", "p99 ms", "server CPU ms", "statuses", title="measurements")
     for name, result in found.items():
         loads.add_row(
-            name, *(str(result.get(key, "")) for key in ("per_second", "p50_ms", "p95_ms", "p99_ms", "statuses"))
+            name,
+            *(
+                str(result.get(key, ""))
+                for key in ("per_second", "p50_ms", "p95_ms", "p99_ms", "server_cpu_ms", "statuses")
+            ),
         )
     promises = Table("promise", "value", "bound", "holds", title="ratios of this run")
     for row in ratios:

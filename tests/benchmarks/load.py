@@ -100,6 +100,7 @@ class Load:
         self._waiting: deque[float] = deque()
         self._left = spec.get("requests", sys.maxsize)
         self._busy = 0
+        self._replies = 0
         self._idle = asyncio.Event()
         self._measuring = not spec.get("warm_up")
 
@@ -116,7 +117,7 @@ class Load:
             self._loop.call_later(self._spec["warm_up"], self._measure)
         self._started = perf_counter()
         await (self._open() if "rate" in self._spec else self._closed())
-        return self._tally.result(perf_counter() - self._started)
+        return self._tally.result(perf_counter() - self._started) | {"replies_in_all": self._replies}
 
     def _measure(self) -> None:
         self._tally, self._started, self._measuring = Tally(), perf_counter(), True
@@ -155,6 +156,7 @@ class Load:
     def _finished(self, connection: Connection, status: int, since: float) -> None:
         now = perf_counter()
         self._busy -= 1
+        self._replies += 1
         self._tally.statuses[status] += 1
         if status == 200:
             self._tally.latencies.append(now - since)

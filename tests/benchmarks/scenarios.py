@@ -49,12 +49,14 @@ class Bench:
         content |= {"port": server.port, "path": _PATH, "texts": str(self.texts)}
         file = self.state / f"load-{time.monotonic_ns()}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
+        before = server.cpu_seconds
         done = subprocess.run([sys.executable, _LOAD, str(file)], capture_output=True, text=True, check=False)
         file.unlink()
         if done.returncode:
             raise RuntimeError(f"the load generator failed: {done.stderr}")
         result: Result = json.loads(done.stdout)
-        return result
+        spent = 1e3 * (server.cpu_seconds - before)
+        return result | {"server_cpu_ms": round(spent / max(1, result.pop("replies_in_all")), 3)}
 
     def all_texts(self) -> list[str]:
         """Return the texts."""
@@ -88,10 +90,11 @@ def raw_engine(bench: Bench) -> Result:
             engine.run(batch)
             counts.append(len(batch))
 
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(run, range(available_cores())))
-    return {"per_second": round(sum(counts) / (time.perf_counter() - started), 1)}
+    seconds, cpu = time.perf_counter() - started, time.process_time() - cpu
+    return {"per_second": round(sum(counts) / seconds, 1), "cpu_ms": round(1e3 * cpu / sum(counts), 3)}
 
 
 def plain_loop(bench: Bench) -> Result:

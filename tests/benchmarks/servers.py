@@ -32,6 +32,12 @@ class Server:
     """From the process's start to its first answer that it is ready."""
 
     @property
+    def cpu_seconds(self) -> float:
+        """Processor time so far, of all threads: what a busy neighbour cannot change."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
     def resident_mib(self) -> float:
         """Resident memory now, in MiB."""
         status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
