@@ -23,8 +23,28 @@ from feature_checks.splits import split_of_group
 from pipelines.local import LocalRun
 
 BEFORE_GATE = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate")
-THINGS = """camera phone router kettle tent lamp printer watch jacket speaker
-tripod blender charger monitor bag drill toaster keyboard scooter fan""".split()
+THINGS = [
+    "camera",
+    "phone",
+    "router",
+    "kettle",
+    "tent",
+    "lamp",
+    "printer",
+    "watch",
+    "jacket",
+    "speaker",
+    "tripod",
+    "blender",
+    "charger",
+    "monitor",
+    "bag",
+    "drill",
+    "toaster",
+    "keyboard",
+    "scooter",
+    "fan",
+]
 # Verdicts that VADER's word list does not know, so that a model has something to beat.
 VERDICTS = {
     "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",
