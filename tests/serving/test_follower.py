@@ -97,7 +97,7 @@ async def test_a_restart_begins_with_what_was_served(follow: Callable[..., Any],
     await first.becomes(published.warm)
     again = ModelSource(first.settings)
     async with asyncio.timeout(5):  # it is written down a moment after the swap
-        while (found := first_model(again)) is None:
+        while (found := first_model(again)) is None:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     assert found[1].version == published.warm
     elsewhere = first.settings.model_copy(update={"model_uri": "models:/review-sentiment/1"})

@@ -171,7 +171,11 @@ def test_over_the_socket(server: LiveServer) -> None:
         before = client.post(INFER, content=GOOD).json()["outputs"]
 
         @settings(STABLE, max_examples=300)
-        @given(body=encoded(infer_objects | predict_objects), sent=headers, path=st.sampled_from([INFER, PREDICT]))
+        @given(
+            body=encoded(infer_objects | predict_objects) | st.just(GOOD),
+            sent=headers,
+            path=st.sampled_from([INFER, PREDICT]),
+        )
         def send(body: bytes, sent: list[tuple[bytes, bytes]], path: str) -> None:
             reply = client.post(path, content=body, headers=sent)
             check(reply.status_code, reply.content)
