@@ -123,6 +123,8 @@ def _found(result: dict[str, Any], detail: dict[str, Any]) -> str:
     if "unexpected_count" in detail:
         count, total = detail["unexpected_count"], detail["element_count"]
         return f"{count} of {total} rows ({100 * count / max(total, 1):.1f} %)"
+    if "partial_missing_list" in detail:
+        return f"missing are {detail['partial_missing_list']}"
     if "observed_value" in detail:
         return f"found {detail['observed_value']}"
     if config_columns := result["expectation_config"]["meta"].get("columns"):

@@ -32,10 +32,9 @@ _INLINE_CHARS: Final = 4_000
 _SLICE: Final = 256
 """Texts of a large request that are tokenised at a time."""
 
-_ALWAYS_BATCHES: Final = 3
-"""Batches for each worker that may wait however slow the machine seems. Without them a moment of slowness
-could last: refusals make clients come back at once, and answering those takes the time that inference
-needs."""
+_ALWAYS_TEXTS: Final = 32
+"""Texts for each worker that may wait however slow the machine seems. Without them a moment of slowness could
+last: refusals make clients come back at once, and answering those takes the time that inference needs."""
 
 _FIRST_BATCH: Final = (0.02, 200.0)
 """Seconds and tokens of a batch, until the first ones have been measured."""
@@ -68,7 +67,7 @@ class Batcher:
         self._threads = settings.engine_threads or available_cores()
         self._workers = Workers(engine, BatchLimits(settings.batch_texts, settings.batch_tokens), self._post)
         self._tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
-        self._always_accepted = _ALWAYS_BATCHES * settings.batch_tokens * self._threads
+        self._always_accepted = _ALWAYS_TEXTS * self._threads
         self._futures: dict[Job, asyncio.Future[None]] = {}
         self._alive = 0
         self._deaths = 0
@@ -140,7 +139,7 @@ class Batcher:
         if self._stopping or not self._alive:
             raise NotReady("no engine worker is running; try again in a moment", retry_after=1)
         waiting, wait = self._workers.waiting_texts, self.estimated_wait
-        short = wait <= self._settings.queue_seconds or self._workers.tokens_ahead <= self._always_accepted
+        short = wait <= self._settings.queue_seconds or self._workers.texts_ahead < self._always_accepted
         if short and waiting + count <= self._settings.queue_texts:
             return
         metrics.OVERLOADED.inc()

@@ -33,7 +33,7 @@ _OPEN_SECONDS: Final = 2.0
 _Command = tuple[tuple[object, ...], asyncio.Future[Any]]
 
 
-class RedisUnavailable(Exception):  # noqa: N818 - a state, as NotReady is
+class RedisUnavailable(Exception):
     """Redis did not answer in time, or is being left alone."""
 
 

@@ -1,7 +1,7 @@
 """KServe's ModelServer with our application and servicer in it, and an orderly end.
 
-After SIGTERM readiness turns off, requests are answered for GRACE_SECONDS more, then the listeners close, what
-was accepted is answered, and the process exits with 0.
+After SIGTERM readiness turns off, requests are answered for GRACE_SECONDS more, then the listeners close,
+what was accepted is answered, and the process exits with 0.
 """
 
 from __future__ import annotations

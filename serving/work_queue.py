@@ -97,6 +97,11 @@ class WorkQueue:
         one."""
         return self._small_tokens + len(self._large) * self._limits.tokens
 
+    @property
+    def texts_ahead(self) -> int:
+        """Texts served before one that arrives now: all of small requests, and one turn of each large one."""
+        return len(self._small) + len(self._large) * self._limits.texts
+
     def push(self, job: Job) -> None:
         """Queue every text of the job."""
         ticket = self._ticket()

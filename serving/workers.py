@@ -89,6 +89,11 @@ class Workers:
         """Tokens that are served before a text that arrives now."""
         return self._queue.tokens_ahead
 
+    @property
+    def texts_ahead(self) -> int:
+        """Texts that are served before one that arrives now."""
+        return self._queue.texts_ahead
+
     def spawn(self) -> None:
         """Start one more thread; `Started` or `Died` tells how it went."""
         thread = threading.Thread(target=self._live, name="engine", daemon=True)

@@ -53,7 +53,10 @@ BREAKAGES: dict[str, tuple[Breakage, str]] = {
     "too many duplicates": (with_value("text", slice(0, 60), "Same text."), "may repeat a text"),
     "unknown label": (with_value("label", slice(2, 2), "angry"), "a label must be one of"),
     "null label": (with_value("label", slice(2, 2), None), "a label must be one of"),
-    "one class absent": (lambda f: f[f["label"] != "neutral"], "every class of .* must occur"),
+    "one class absent": (
+        lambda f: f[f["label"] != "neutral"],
+        r"every class of .* must occur: missing are \['neutral'\]",
+    ),
     "too few rows": (lambda f: f.head(50), "at least 300 rows"),
     "no group": (with_value("group_id", slice(0, 0), None), "every row must name its review"),
     "repeated row id": (with_value("row_id", slice(0, 1), "same"), "a row id must name one row"),

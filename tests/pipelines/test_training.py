@@ -119,7 +119,7 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
         lambda frame: frame.assign(text=[" " if n % 10 < 3 else text for n, text in enumerate(frame["text"])]),
         "a text must not be empty or blank: 144 of 480 rows (30.0 %)",
     ),
-    "class": (lambda frame: frame[frame["label"] != "neutral"], "must occur: found ['negative', 'positive']"),
+    "class": (lambda frame: frame[frame["label"] != "neutral"], "must occur: missing are ['neutral']"),
     "leak": (
         lambda frame: frame.assign(
             group_id=[f"review-{n // 2}" for n in range(len(frame))],

@@ -86,8 +86,9 @@ headers = st.fixed_dictionaries(
         "content-encoding": st.sampled_from(["gzip", "deflate", "identity", "br", ""]),
         "accept-encoding": st.sampled_from(["gzip", "gzip;q=0", "*", ",;,"]),
         "content-type": st.sampled_from(["application/json", "text/plain", "x"]),
-        "x-user-id": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
-        "x-forwarded-for": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20),
+        # A client library refuses to send a value with blanks at its ends.
+        "x-user-id": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20).map(str.strip),
+        "x-forwarded-for": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=20).map(str.strip),
     },
 ).map(lambda chosen: [(name.encode(), value.encode("latin-1", "replace")) for name, value in chosen.items()])
 paths = (
@@ -170,7 +171,11 @@ def test_over_the_socket(server: LiveServer) -> None:
         before = client.post(INFER, content=GOOD).json()["outputs"]
 
         @settings(STABLE, max_examples=300)
-        @given(body=encoded(infer_objects | predict_objects), sent=headers, path=st.sampled_from([INFER, PREDICT]))
+        @given(
+            body=encoded(infer_objects | predict_objects) | st.just(GOOD),
+            sent=headers,
+            path=st.sampled_from([INFER, PREDICT]),
+        )
         def send(body: bytes, sent: list[tuple[bytes, bytes]], path: str) -> None:
             reply = client.post(path, content=body, headers=sent)
             check(reply.status_code, reply.content)

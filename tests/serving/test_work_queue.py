@@ -106,4 +106,6 @@ def test_large_requests_take_turns() -> None:
 
 
 def test_a_large_request_counts_one_turn_of_what_is_ahead() -> None:
-    assert queue_of(job(*[20] * 40), job(20)).tokens_ahead == LIMITS.tokens + 20
+    queue = queue_of(job(*[20] * 40), job(20))
+    assert queue.tokens_ahead == LIMITS.tokens + 20
+    assert queue.texts_ahead == LIMITS.texts + 1
