@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -54,7 +56,7 @@ def register(folders: CandidateFolders, *, run_id: str, pipeline_run: str = "") 
     import mlflow
 
     tracking.connect()
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), tempfile.TemporaryDirectory() as scratch:
         _log_results(folders)
         logged = mlflow.pyfunc.log_model(
             name="model",
@@ -62,8 +64,8 @@ def register(folders: CandidateFolders, *, run_id: str, pipeline_run: str = "") 
             artifacts={
                 "bundle": str(folders.export / "bundle"),
                 "fp32": str(folders.export / "fp32"),
-                "checkpoint": str(folders.model),
-                "reference": str(folders.reference),
+                "checkpoint": _named(folders.model, Path(scratch), CHECKPOINT_ARTIFACT),
+                "reference": _named(folders.reference, Path(scratch), REFERENCE_ARTIFACT),
             },
             code_paths=[str(Path(__file__).parent.parent / "feature_checks")],
             pip_requirements=["numpy", "onnxruntime", "tokenizers", "pandas"],
@@ -150,6 +152,11 @@ def _download(version: str, artifact: str, output: Path) -> Path:
     output.mkdir(parents=True, exist_ok=True)
     uri = f"models:/{MODEL_NAME}/{version}/{artifact}"
     return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(output)))
+
+
+def _named(folder: Path, scratch: Path, artifact: str) -> str:
+    # MLflow calls an artifact by its folder's name, whatever its key says.
+    return str(shutil.copytree(folder, scratch / Path(artifact).name))
 
 
 def _signature() -> Any:

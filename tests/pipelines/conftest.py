@@ -17,10 +17,10 @@ import pytest
 from components.icwsm2014 import ARCHIVE
 from pipelines.local import LocalRun
 
-THINGS = (
-    "camera phone router kettle tent lamp printer watch jacket speaker tripod blender charger monitor bag drill "
-    "toaster keyboard scooter fan"
-).split()
+THINGS = [
+    *("camera", "phone", "router", "kettle", "tent", "lamp", "printer", "watch", "jacket", "speaker"),
+    *("tripod", "blender", "charger", "monitor", "bag", "drill", "toaster", "keyboard", "scooter", "fan"),
+]
 # Verdicts that VADER's word list does not know, so that a model has something to beat.
 VERDICTS = {
     "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",

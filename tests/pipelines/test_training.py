@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from components import register
+from components.train import resolve_base_model
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.splits import split_of_group
@@ -93,6 +94,12 @@ def test_the_version_keeps_the_window_that_later_predictions_are_compared_with(
     assert reference["true_label"].tolist() == validation["label"].tolist()
     assert (reference["label"] == reference["true_label"]).mean() > 0.8
     assert reference["confidence"].between(1 / 3, 1).all()
+
+
+def test_training_can_go_on_from_the_champion(accepted: LocalRun) -> None:
+    folder = Path(resolve_base_model("models:/review-sentiment@champion"))
+    weights = (folder / "model.safetensors").read_bytes()
+    assert weights == (accepted.artifact("train", "model") / "model.safetensors").read_bytes()
 
 
 @pytest.mark.timeout(400)
