@@ -102,7 +102,7 @@ def watch(pipeline: Any, champion: Champion, log: Log, rows: int) -> tuple[set[s
     assert code == 0, output[-3000:]
     assert isinstance(run, LocalRun)
     report = json.loads((run.artifact("watch", "findings") / "report.json").read_text())
-    assert run.artifact("watch", "report").read_text().startswith(("<!doctype html>", "<html"))
+    assert "</html>" in run.artifact("watch", "report").read_text()
     return set(run.tasks), report, json.loads(run.artifact("decide", "decision").read_text())
 
 
