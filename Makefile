@@ -6,6 +6,9 @@ SHELL := bash
 PYTHON ?= python3
 VENV ?= .venv
 STATE_DIR ?= .local
+STATE = $(abspath $(STATE_DIR))
+MLFLOW_PORT ?= 5000
+EVIDENTLY_PORT ?= 8000
 EXTRAS := serving,training,pipelines,monitoring,dev
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -37,10 +40,13 @@ serve: setup ## the predictor in the foreground on the current champion
 	$(BIN)/python -m serving
 
 monitor: setup ## the monitoring pipeline once, locally
-	@echo "make monitor: not built yet; the drift pipeline is planned work (CHANGELOG.md, Unreleased)" >&2; exit 1
+	$(BIN)/python -m pipelines.run local monitoring --param log=$(STATE)/predictions --param history=$(STATE)/drift/history --param labelled=$(STATE)/drift/labelled.parquet --param workspace=$(STATE)/evidently
 
-ui: setup ## MLflow and Evidently in the browser
-	@echo "make ui: not built yet; it comes with the drift reports. MLflow alone: $(BIN)/mlflow ui --backend-store-uri sqlite:///$(STATE_DIR)/mlflow.db" >&2; exit 1
+ui: setup ## MLflow and Evidently in the browser (loopback, ports 5000 and 8000)
+	@echo "MLflow http://127.0.0.1:$(MLFLOW_PORT)  Evidently http://127.0.0.1:$(EVIDENTLY_PORT)"
+	$(BIN)/mlflow ui --host 127.0.0.1 --port $(MLFLOW_PORT) --backend-store-uri sqlite:///$(STATE)/mlflow.db & \
+	mlflow=$$!; trap 'kill $$mlflow' EXIT; \
+	$(BIN)/evidently ui --host 127.0.0.1 --port $(EVIDENTLY_PORT) --workspace $(STATE)/evidently
 
 test: setup ## every test
 	$(BIN)/python -m pytest

@@ -152,6 +152,18 @@ def gate(
 
 
 @step
+def reference(exported: Input[Model], data: Input[Dataset], window: Output[Dataset]) -> None:
+    """Score the validation split as the window that later predictions are compared with."""
+    from pathlib import Path
+
+    from components.register import REFERENCE_FILE
+    from monitoring.window import reference_of_champion
+
+    bundle, output = Path(exported.path, "bundle"), Path(window.path, REFERENCE_FILE)
+    window.metadata.update({"rows": reference_of_champion(bundle, Path(data.path), output)})
+
+
+@step
 def register(
     model: Input[Model],
     exported: Input[Model],
@@ -159,6 +171,7 @@ def register(
     verification: Input[Artifact],
     decision: Input[Artifact],
     findings: Input[Artifact],
+    reference: Input[Dataset],
     run_id: str,
     pipeline_run: str,
 ) -> str:
@@ -167,7 +180,7 @@ def register(
 
     from components.register import CandidateFolders, register
 
-    artifacts = (model, exported, evaluation, verification, decision, findings)
+    artifacts = (model, exported, evaluation, verification, decision, findings, reference)
     folders = CandidateFolders(*(Path(artifact.path) for artifact in artifacts))
     return register(folders, run_id=run_id, pipeline_run=pipeline_run)
 
@@ -178,3 +191,53 @@ def promote(version: str, promotion: str) -> str:
     from components.register import promote
 
     return promote(version, promotion)
+
+
+@step
+def watch(
+    log: str,
+    hours: float,
+    rows: int,
+    history: str,
+    labelled: str,
+    workspace: str,
+    findings: Output[Artifact],
+    report: Output[HTML],
+) -> str:
+    """Compare the log's newest window with the champion's reference; return the URI of its labelled rows, or ""."""
+    import shutil
+    from pathlib import Path
+
+    from components import register, tracking
+    from monitoring import watch
+
+    version, folder = register.champion(), Path(findings.path)
+    reference = str(register.download_reference(version, folder))
+    window = watch.window_of_log(log, hours=hours, rows=rows, model_version=version)
+    keep = watch.Keep(history, workspace, tracking.tracking_uri())
+    findings.metadata.update(watch.report(reference, window, folder, keep).to_dict())
+    shutil.copy(folder / "report.html", report.path)
+    return watch.labelled_rows(window, labelled)
+
+
+@step
+def decide(history: str, decision: Output[Artifact]) -> str:
+    """Decide on the kept reports; return `RETRAIN`, `WATCH` or `OK`."""
+    from pathlib import Path
+
+    from monitoring import watch
+
+    made = watch.decide(history)
+    made.save(Path(decision.path))
+    return made.action
+
+
+@step
+def alert(decision: Input[Artifact], webhook: str, shape: str) -> None:
+    """Tell people of a decision other than OK."""
+    from pathlib import Path
+
+    from monitoring import watch
+    from monitoring.policy import Decision
+
+    watch.alert(Decision.load(Path(decision.path)), webhook, shape)

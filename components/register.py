@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,6 +25,9 @@ Alias = Literal["champion", "challenger", "previous"]
 PROMOTIONS: Final = ("auto", "manual")
 BUNDLE_ARTIFACT: Final = "artifacts/bundle"
 CHECKPOINT_ARTIFACT: Final = "artifacts/checkpoint"
+REFERENCE_ARTIFACT: Final = "artifacts/reference"
+REFERENCE_FILE: Final = "reference.parquet"
+"""The window that later predictions are compared with, in the reference folder."""
 
 
 class PromotionError(ValueError):
@@ -39,17 +44,19 @@ class CandidateFolders:
     verification: Path
     gate: Path
     check: Path
+    reference: Path
 
 
 def register(folders: CandidateFolders, *, run_id: str, pipeline_run: str = "") -> str:
     """Log the candidate to its training run and register a version, accepted or rejected; return the version.
 
-    The version holds the bundle, the FP32 model beside it and the Hugging Face checkpoint. No alias moves.
+    The version holds the bundle, the FP32 model beside it, the Hugging Face checkpoint and the reference window. No
+    alias moves.
     """
     import mlflow
 
     tracking.connect()
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id), tempfile.TemporaryDirectory() as scratch:
         _log_results(folders)
         logged = mlflow.pyfunc.log_model(
             name="model",
@@ -57,7 +64,8 @@ def register(folders: CandidateFolders, *, run_id: str, pipeline_run: str = "") 
             artifacts={
                 "bundle": str(folders.export / "bundle"),
                 "fp32": str(folders.export / "fp32"),
-                "checkpoint": str(folders.model),
+                "checkpoint": _named(folders.model, Path(scratch), CHECKPOINT_ARTIFACT),
+                "reference": _named(folders.reference, Path(scratch), REFERENCE_ARTIFACT),
             },
             code_paths=[str(Path(__file__).parent.parent / "feature_checks")],
             pip_requirements=["numpy", "onnxruntime", "tokenizers", "pandas"],
@@ -119,15 +127,36 @@ def version_of(alias: Alias) -> str | None:
         raise
 
 
+def champion() -> str:
+    """Return the champion's version. Raises PromotionError when there is none."""
+    version = version_of("champion")
+    if version is None:
+        raise PromotionError("no version has the alias 'champion'; train one first")
+    return version
+
+
 def download_bundle(version: str, output: Path) -> Path:
     """Fetch a version's bundle folder below `output`; return it."""
+    return _download(version, BUNDLE_ARTIFACT, output)
+
+
+def download_reference(version: str, output: Path) -> Path:
+    """Fetch a version's reference window below `output`; return the Parquet file."""
+    return _download(version, REFERENCE_ARTIFACT, output) / REFERENCE_FILE
+
+
+def _download(version: str, artifact: str, output: Path) -> Path:
     import mlflow
 
     tracking.connect()
     output.mkdir(parents=True, exist_ok=True)
-    return Path(
-        mlflow.artifacts.download_artifacts(f"models:/{MODEL_NAME}/{version}/{BUNDLE_ARTIFACT}", dst_path=str(output))
-    )
+    uri = f"models:/{MODEL_NAME}/{version}/{artifact}"
+    return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(output)))
+
+
+def _named(folder: Path, scratch: Path, artifact: str) -> str:
+    # MLflow calls an artifact by its folder's name, whatever its key says.
+    return str(shutil.copytree(folder, scratch / Path(artifact).name))
 
 
 def _signature() -> Any:

@@ -67,16 +67,13 @@ def report(
     thresholds: ThresholdsFile = limits.DEFAULT,
 ) -> None:
     """Compare two windows; print the verdict as one JSON object."""
-    from monitoring import drift, publish
-    from monitoring.history import History
-    from monitoring.report import compare
+    from monitoring import drift, watch
     from monitoring.window import WindowError, from_file, from_log, write_labelled
 
     values = limits.load(thresholds)
     try:
         if bool(current) == bool(log):
             raise WindowError(f"found --current {current!r} and --log {log!r}; expected exactly one of them")
-        then = from_file(reference, values.window.reference_rows)
         bound = values.window.current_rows
         now = (
             from_file(current, bound)
@@ -85,17 +82,13 @@ def report(
                 log, max_rows=bound, end=_moment(end), hours=hours, last_rows=rows, model_version=model_version or None
             )
         )
+        keep = watch.Keep(history, str(workspace or ""), mlflow)
+        found = watch.report(reference, now, output, keep, values)
     except WindowError as error:
         _refuse(str(error))
-    compared = compare(then, now, values)
-    html = drift.write(compared, output, workspace)
-    if history:
-        History(history).add_report(compared.report, datetime.now(UTC))
     if labelled:
         write_labelled(now, labelled)
-    if mlflow:
-        publish.to_mlflow(compared.report, output, mlflow)
-    _show(compared.report.to_dict() | {"html": str(html)})
+    _show(found.to_dict() | {"html": str(output / drift.HTML)})
 
 
 @app.command()
@@ -107,20 +100,15 @@ def decide(
     thresholds: ThresholdsFile = limits.DEFAULT,
 ) -> None:
     """Decide on the kept reports, keep the decision, print it as one JSON object."""
-    from monitoring import alerts, policy
-    from monitoring.history import History
+    from monitoring import watch
+    from monitoring.alerts import AlertError
 
-    kept = History(history)
-    decision = policy.decide(
-        kept.reports(), limits.load(thresholds).policy, now=datetime.now(UTC), last_retraining=kept.last_retraining()
-    )
-    kept.add_decision(decision)
+    decision = watch.decide(history, limits.load(thresholds))
     _show(decision.to_dict())
-    if webhook and decision.action != "OK":
-        try:
-            alerts.send(webhook, decision, shape.value, report_url)
-        except alerts.AlertError as error:
-            _refuse(f"the decision is kept, but {error}")
+    try:
+        watch.alert(decision, webhook, shape.value, report_url)
+    except AlertError as error:
+        _refuse(f"the decision is kept, but {error}")
 
 
 @app.command()

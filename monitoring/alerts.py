@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 from tenacity import retry, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from monitoring.policy import Decision
 
-Shape = Literal["slack", "alertmanager"]
 ATTEMPTS: Final = 4
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -19,11 +18,13 @@ class AlertError(RuntimeError):
     """An alert that was not delivered: to which host, and why. The URL's path is a secret and is not named."""
 
 
-def send(url: str, decision: Decision, shape: Shape = "slack", report_url: str = "") -> None:
+def send(url: str, decision: Decision, shape: str = "slack", report_url: str = "") -> None:
     """POST a decision to a webhook; connection errors, 429 and 5xx are tried again, four times in all.
 
     `shape`: Slack's incoming webhook, or Alertmanager's `POST /api/v2/alerts`. Raises AlertError when it failed.
     """
+    if shape not in SHAPES:
+        raise AlertError(f"the webhook's shape is {shape!r}; expected one of {sorted(SHAPES)}")
     body = SHAPES[shape](decision, report_url)
     try:
         _post(url, body)
@@ -53,7 +54,7 @@ def alertmanager(decision: Decision, report_url: str) -> list[dict[str, Any]]:
     return [alert | ({"generatorURL": report_url} if report_url else {})]
 
 
-SHAPES: Final[dict[Shape, Callable[[Decision, str], Any]]] = {"slack": slack, "alertmanager": alertmanager}
+SHAPES: Final[dict[str, Callable[[Decision, str], Any]]] = {"slack": slack, "alertmanager": alertmanager}
 
 
 def _worth_another_try(error: BaseException) -> bool:

@@ -1,4 +1,4 @@
-"""History of reports → RETRAIN | WATCH | OK, with reasons. Pure: no clock, no files.
+"""History of reports → RETRAIN | WATCH | OK, with reasons. `decide` is pure: no clock, no files.
 
 Retraining needs k of the last n judged windows with drift, the newest among them, and no retraining within the
 cooldown. Windows that could not be judged never lead to retraining.
@@ -6,9 +6,11 @@ cooldown. Windows that could not be judged never lead to retraining.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from monitoring.report import DriftReport
@@ -31,6 +33,16 @@ class Decision:
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as JSON types."""
         return asdict(self)
+
+    def save(self, path: Path) -> None:
+        """Write the decision as JSON."""
+        path.write_text(json.dumps(self.to_dict(), indent=2), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Decision:
+        """Read what `save` wrote."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**(content | {name: tuple(content[name]) for name in ("reasons", "windows")}))
 
 
 def decide(

@@ -1,15 +1,13 @@
-"""The whole loop from nothing, through commands and HTTP only: train, gate, register, serve, score real reviews.
+"""The whole loop from nothing, through commands and HTTP only: train, serve, score, drift, retrain.
 
 python -m pipelines.demo
-python -m pipelines.demo --param epochs=1     # quicker and worse
+python -m pipelines.demo --param epochs=1 --retrain epochs=1     # quicker and worse
 """
 
 from __future__ import annotations
 
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,20 +18,16 @@ from typing import Any, Final
 import httpx
 import pandas as pd
 import typer
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from pipelines import demo_drift
+from pipelines.demo_command import DemoFailed, console, run_pipeline
 from pipelines.local import state_dir
 from pipelines.server import ServerFailed, ServerProcess
 
-console = Console()
 REQUESTS: Final = 500
 """Single-text requests that the latency figures come from."""
-
-
-class DemoFailed(RuntimeError):
-    """A step of the demo did not do what it should; the message says which."""
 
 
 @dataclass
@@ -62,47 +56,33 @@ class Demo:
 
 def main(
     param: list[str] = typer.Option([], help="NAME=VALUE for the training pipeline, as often as needed."),
+    retrain: list[str] = typer.Option([], help="NAME=VALUE for the monitoring pipeline, whose retraining it is."),
 ) -> None:
     """Run the demo; write STATE_DIR/demo/summary.json."""
     demo = Demo(state_dir() / "demo")
     demo.folder.mkdir(parents=True, exist_ok=True)
     try:
-        run_steps(demo, param)
+        run_steps(demo, param, retrain)
     except (DemoFailed, ServerFailed) as failure:
         console.print(f"[red]the demo stopped: {failure}")
         raise typer.Exit(1) from failure
 
 
-def run_steps(demo: Demo, params: Sequence[str]) -> None:
+def run_steps(demo: Demo, params: Sequence[str], retraining: Sequence[str]) -> None:
     """Take the steps in order; write the summary and print the results at the end."""
     with demo.step("train"):
-        run = train(params)
+        run = run_pipeline("training", params)
     demo.summary.update(training_summary(run))
     if not demo.summary["gate"]["accepted"]:
         console.print(f"[yellow]the gate refused the candidate: {'; '.join(demo.summary['gate']['reasons'])}")
-    with demo.step("serve"), ServerProcess.start(demo.folder / "server.log") as server:
+    with demo.step("serve"), ServerProcess.start(demo.folder / "server.log", demo_drift.ENVIRONMENT) as server:
         demo.summary["model_version"] = server.model_version()
         with demo.step("score"):
-            demo.summary["serving"] = score(server, test_rows(run))
-    # The drift part of the loop is not built yet: its members are there, empty.
-    demo.summary |= {"drift": None, "decision": None, "retrained": None}
+            demo.summary["serving"] = score(server, test_rows(run).head(REQUESTS))
+        demo.summary |= demo_drift.close_the_loop(demo, server, demo.folder, test_rows(run), retraining)
     path = demo.write()
     console.print(result_table(demo))
     console.print(f"summary   {path}\nartifacts {run}\nserver    {demo.folder / 'server.log'}")
-
-
-def train(params: Sequence[str]) -> Path:
-    """Run the training pipeline as a command; return the folder of its outputs."""
-    command = [sys.executable, "-m", "pipelines.run", "local", "training"]
-    options = [word for param in params for word in ("--param", param)]
-    with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True) as process:
-        last = ""
-        for line in process.stdout or ():
-            console.out(line, end="", highlight=False)
-            last = line.strip() or last
-    if process.returncode != 0:
-        raise DemoFailed(f"the training pipeline ended with exit code {process.returncode}; its log is above")
-    return Path(json.loads(last)["folder"])
 
 
 def training_summary(run: Path) -> dict[str, Any]:
@@ -122,7 +102,7 @@ def training_summary(run: Path) -> dict[str, Any]:
 def test_rows(run: Path) -> pd.DataFrame:
     """Return the test split of the training run."""
     frame = pd.read_parquet(run / "split" / "split_data")
-    return frame[frame["split"] == "test"].head(REQUESTS)
+    return frame[frame["split"] == "test"]
 
 
 def score(server: ServerProcess, rows: pd.DataFrame) -> dict[str, Any]:
@@ -164,6 +144,13 @@ def result_table(demo: Demo) -> Table:
     table.add_row("INT8 labels equal to torch", f"{summary['parity']['int8']['label_agreement']:.2%}")
     table.add_row("gate", "accepted" if summary["gate"]["accepted"] else "; ".join(summary["gate"]["reasons"]))
     table.add_row("latency of one text", f"p50 {serving['p50_ms']} ms, p95 {serving['p95_ms']} ms")
+    drift, retrained = summary["drift"], summary["retrained"]
+    table.add_row("drift", f"product reviews {drift['same_domain']}, tweets {drift['shifted']}: {summary['decision']}")
+    table.add_row(
+        "retrained", f"version {retrained['version']}, promoted {retrained['promoted']}: {retrained['reason']}"
+    )
+    tweets = f"{retrained['macro_f1_before']:.3f} before, {retrained['macro_f1_after']:.3f} after"
+    table.add_row("macro-F1 on held-out tweets", tweets)
     for name, seconds in demo.seconds.items():
         table.add_row(f"seconds: {name}", str(seconds))
     return table

@@ -2,6 +2,7 @@
 
 python -m pipelines.run compile
 python -m pipelines.run local --param seed=1 --param epochs=2
+python -m pipelines.run local monitoring --param log=LOG --param history=DIR --param labelled=new.parquet
 python -m pipelines.run local --param source=s3://bucket/reviews.parquet --param promotion=manual
 """
 
@@ -30,7 +31,13 @@ def _training() -> Callable[..., Any]:
     return training  # type: ignore[no-any-return]
 
 
-PIPELINES: Final[Mapping[str, Callable[[], Callable[..., Any]]]] = {"training": _training}
+def _monitoring() -> Callable[..., Any]:
+    from pipelines.monitoring import monitoring
+
+    return monitoring  # type: ignore[no-any-return]
+
+
+PIPELINES: Final[Mapping[str, Callable[[], Callable[..., Any]]]] = {"training": _training, "monitoring": _monitoring}
 
 
 def compile_pipelines(folder: Path, image: str = "") -> list[Path]:

@@ -81,6 +81,14 @@ class ServerProcess:
         reply = httpx.get(f"{self.url}/v2/models/{MODEL}", timeout=10).raise_for_status()
         return str(reply.json()["versions"][0])
 
+    def wait_for_version(self, version: str, seconds: float = 120) -> None:
+        """Return when the version is served. Raises ServerFailed when the time is up."""
+        deadline = time.monotonic() + seconds
+        while (served := self.model_version()) != version:
+            if time.monotonic() > deadline:
+                raise ServerFailed(f"version {served} is served after {seconds:.0f} s, not {version}; see {self.log}")
+            time.sleep(0.5)
+
     def infer(self, client: httpx.Client, text: str) -> str:
         """Return the label of one text over V2."""
         body = {"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": [text]}]}

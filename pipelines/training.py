@@ -39,10 +39,11 @@ def training(
     exported = ops.export(model=model, evaluation=evaluation, data=data, findings=findings).outputs["exported"]
     verification = ops.verify(exported=exported, evaluation=evaluation, data=data).outputs["verification"]
     gated = ops.gate(evaluation=evaluation, verification=verification, data=data)
+    window = ops.reference(exported=exported, data=data).outputs["window"]
     registered = ops.register(
         model=model, exported=exported, evaluation=evaluation, verification=verification,
-        decision=gated.outputs["decision"], findings=findings, run_id=trained.outputs["Output"],
-        pipeline_run=run_name,
+        decision=gated.outputs["decision"], findings=findings, reference=window,
+        run_id=trained.outputs["Output"], pipeline_run=run_name,
     )  # fmt: skip
     with dsl.If(gated.outputs["Output"] == "accepted", name="accepted"):
         promoted = ops.promote(version=registered.output, promotion=promotion)

@@ -2,70 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import random
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from components import register
-from components.icwsm2014 import ARCHIVE
+from components.train import resolve_base_model
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.splits import split_of_group
 from pipelines.local import LocalRun
 
 BEFORE_GATE = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate")
-THINGS = [
-    "camera",
-    "phone",
-    "router",
-    "kettle",
-    "tent",
-    "lamp",
-    "printer",
-    "watch",
-    "jacket",
-    "speaker",
-    "tripod",
-    "blender",
-    "charger",
-    "monitor",
-    "bag",
-    "drill",
-    "toaster",
-    "keyboard",
-    "scooter",
-    "fan",
-]
-# Verdicts that VADER's word list does not know, so that a model has something to beat.
-VERDICTS = {
-    "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",
-                 "went straight back to the store", "cracked on the first trip", "overheats after ten minutes",
-                 "fell apart in my hands"],
-    "neutral": ["comes in a brown box", "has a two metre cable", "weighs about 300 grams", "was made in March",
-                "uses two batteries", "sits on the desk", "is the 2019 model", "measures ten inches"],
-    "positive": ["fits like a glove", "runs all day on one charge", "still looks new after a year",
-                 "sets up in seconds", "outlasts everything else I own", "is worth every cent", "is a joy to use",
-                 "does exactly what I need"],
-}  # fmt: skip
-
-
-def small_reviews() -> pd.DataFrame:
-    rows = [
-        (f"The {thing} {verdict}.", label)
-        for label, verdicts in VERDICTS.items()
-        for thing, verdict in itertools.product(THINGS, verdicts)
-    ]
-    frame = pd.DataFrame(rows, columns=["text", "label"])
-    return frame.assign(group_id=[f"review-{number}" for number in frame.index])
 
 
 def with_shuffled_training_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -77,50 +30,17 @@ def with_shuffled_training_labels(frame: pd.DataFrame) -> pd.DataFrame:
     return shuffled
 
 
-@dataclass(frozen=True)
-class Pipeline:
-    """Runs `python -m pipelines.run local` in a state folder of the module's own."""
-
-    state: Path
-
-    def run(self, frame: pd.DataFrame, name: str, **parameters: object) -> tuple[int, str, LocalRun | None]:
-        """Return the exit code, everything printed, and the run when it finished."""
-        source = self.state / f"{name}.csv"
-        frame.to_csv(source, index=False)
-        given = {"source": source, "epochs": 3.0, "learning_rate": 5e-4} | parameters
-        options = [word for key, value in given.items() for word in ("--param", f"{key}={value}")]
-        command = [sys.executable, "-m", "pipelines.run", "local", "training", *options]
-        environment = {**os.environ, "STATE_DIR": str(self.state), "COLUMNS": "500"}
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            return result.returncode, result.stdout + result.stderr, None
-        last = json.loads(result.stdout.splitlines()[-1])
-        return 0, result.stdout + result.stderr, LocalRun(Path(last["folder"]), tuple(last["tasks"]))
-
-
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Iterator[Pipeline]:
-    state = tmp_path_factory.mktemp("state")
-    (state / "data").mkdir()
-    if (data_cache / ARCHIVE).is_file():
-        (state / "data" / ARCHIVE).symlink_to(data_cache / ARCHIVE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STATE_DIR", str(state))
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        yield Pipeline(state)
-
-
-@pytest.fixture(scope="module")
-def accepted(pipeline: Pipeline) -> LocalRun:
-    code, output, run = pipeline.run(small_reviews(), "good")
+def accepted(pipeline: Any, small_reviews: pd.DataFrame) -> LocalRun:
+    code, output, run = pipeline.train(small_reviews, "good")
     assert code == 0, output[-3000:]
-    assert run is not None
+    assert isinstance(run, LocalRun)
     return run
 
 
 @pytest.mark.timeout(400)
 def test_a_good_candidate_becomes_champion(accepted: LocalRun) -> None:
-    assert accepted.tasks == (*BEFORE_GATE, "register", "promote")
+    assert accepted.tasks == (*BEFORE_GATE, "reference", "register", "promote")
     assert register.version_of("champion") == register.version_of("challenger") == "1"
     assert register.version_of("previous") is None
 
@@ -164,13 +84,33 @@ def test_the_champion_can_be_loaded_as_a_bundle_and_as_a_pyfunc(accepted: LocalR
     assert table[["negative", "neutral", "positive"]].to_numpy() == pytest.approx(probabilities, abs=1e-6)
 
 
+def test_the_version_keeps_the_window_that_later_predictions_are_compared_with(
+    accepted: LocalRun, tmp_path: Path
+) -> None:
+    reference = pd.read_parquet(register.download_reference("1", tmp_path))
+    data = pd.read_parquet(accepted.artifact("split", "split_data"))
+    validation = data[data["split"] == "validation"]
+    assert reference["text"].tolist() == validation["text"].tolist()
+    assert reference["true_label"].tolist() == validation["label"].tolist()
+    assert (reference["label"] == reference["true_label"]).mean() > 0.8
+    assert reference["confidence"].between(1 / 3, 1).all()
+
+
+def test_training_can_go_on_from_the_champion(accepted: LocalRun) -> None:
+    folder = Path(resolve_base_model("models:/review-sentiment@champion"))
+    weights = (folder / "model.safetensors").read_bytes()
+    assert weights == (accepted.artifact("train", "model") / "model.safetensors").read_bytes()
+
+
 @pytest.mark.timeout(400)
-def test_shuffled_labels_are_rejected_and_the_champion_stays(pipeline: Pipeline, accepted: LocalRun) -> None:
+def test_shuffled_labels_are_rejected_and_the_champion_stays(
+    pipeline: Any, accepted: LocalRun, small_reviews: pd.DataFrame
+) -> None:
     del accepted
-    code, output, run = pipeline.run(with_shuffled_training_labels(small_reviews()), "shuffled", epochs=1.0)
+    code, output, run = pipeline.train(with_shuffled_training_labels(small_reviews), "shuffled", epochs=1.0)
     assert code == 0, output[-3000:]
     assert run is not None
-    assert run.tasks == (*BEFORE_GATE, "register")
+    assert run.tasks == (*BEFORE_GATE, "reference", "register")
     assert register.version_of("champion") == register.version_of("challenger") == "1"
     from components.tracking import connect
     from feature_checks.contract import MODEL_NAME
@@ -198,12 +138,14 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_data_stops_at_the_check_and_registers_nothing(name: str, pipeline: Pipeline) -> None:
+def test_broken_data_stops_at_the_check_and_registers_nothing(
+    name: str, pipeline: Any, small_reviews: pd.DataFrame
+) -> None:
     from components.tracking import connect
 
     breakage, cause = BROKEN[name]
     before = len(connect().search_model_versions())
-    code, output, _ = pipeline.run(breakage(small_reviews()), f"broken-{name}")
+    code, output, _ = pipeline.train(breakage(small_reviews), f"broken-{name}")
     assert code == 1
     assert cause in output
     assert "Inner task failed: 'check'" in output
