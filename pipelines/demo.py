@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -75,8 +75,11 @@ def run_steps(demo: Demo, params: Sequence[str], retraining: Sequence[str]) -> N
     demo.summary.update(training_summary(run))
     if not demo.summary["gate"]["accepted"]:
         console.print(f"[yellow]the gate refused the candidate: {'; '.join(demo.summary['gate']['reasons'])}")
-    with demo.step("serve"), ServerProcess.start(demo.folder / "server.log", demo_drift.ENVIRONMENT) as server:
-        demo.summary["model_version"] = server.model_version()
+    with ExitStack() as running:
+        with demo.step("serve"):
+            start = ServerProcess.start(demo.folder / "server.log", demo_drift.ENVIRONMENT)
+            server = running.enter_context(start)
+            demo.summary["model_version"] = server.model_version()
         with demo.step("score"):
             demo.summary["serving"] = score(server, test_rows(run).head(REQUESTS))
         demo.summary |= demo_drift.close_the_loop(demo, server, demo.folder, test_rows(run), retraining)
