@@ -127,7 +127,7 @@ def test_a_tampered_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_index_is_a_clear_error_after_retries(tmp_path: Path) -> None:
-    environment = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/simple", "PIP_CONFIG_FILE": os.devnull,
+    environment = {**os.environ, "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_CONFIG_FILE": os.devnull,
                    "PIP_NO_CACHE_DIR": "1", "PIP_EXTRA_INDEX_URL": "",
                    "PIP_FIND_LINKS": "", "STATE_DIR": str(tmp_path)}  # fmt: skip
     command = [sys.executable, "-m", "components.ingest", "--output", str(tmp_path / "out")]
