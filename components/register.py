@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -238,7 +237,6 @@ def main() -> None:
         """Make the previous champion champion again."""
         typer.echo(f"champion is version {rollback()}")
 
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     app()
 
 

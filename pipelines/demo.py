@@ -75,14 +75,15 @@ def run_steps(demo: Demo, params: Sequence[str], retraining: Sequence[str]) -> N
     demo.summary.update(training_summary(run))
     if not demo.summary["gate"]["accepted"]:
         console.print(f"[yellow]the gate refused the candidate: {'; '.join(demo.summary['gate']['reasons'])}")
+    rows = test_rows(run)
     with ExitStack() as running:
         with demo.step("serve"):
             start = ServerProcess.start(demo.folder / "server.log", demo_drift.ENVIRONMENT)
             server = running.enter_context(start)
             demo.summary["model_version"] = server.model_version()
         with demo.step("score"):
-            demo.summary["serving"] = score(server, test_rows(run).head(REQUESTS))
-        demo.summary |= demo_drift.close_the_loop(demo, server, demo.folder, test_rows(run), retraining)
+            demo.summary["serving"] = score(server, rows.head(REQUESTS))
+        demo.summary |= demo_drift.close_the_loop(demo, server, demo.folder, rows, retraining)
     path = demo.write()
     console.print(result_table(demo))
     console.print(f"summary   {path}\nartifacts {run}\nserver    {demo.folder / 'server.log'}")

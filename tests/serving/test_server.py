@@ -116,7 +116,7 @@ async def test_alias_moves_ten_times_at_100_requests_a_second(tmp_path: Path, pu
     """No failed request, no reply that mixes versions, memory back to its level."""
     published.registry.move_alias(published.cold)
     variables = {"MLFLOW_TRACKING_URI": published.registry.uri, "ALIAS_POLL_SECONDS": "0.2", "QUEUE_SECONDS": "5"}
-    # One text a batch: INT8 probabilities depend a little on the batch, and the replies are compared exactly.
+    # One text a batch: a float's last bits may follow the shape of the batch, and the replies are compared exactly.
     with live(tmp_path, CACHE="off", PREDICTION_LOG="off", BATCH_TEXTS="1", **variables) as server:
         stop = asyncio.Event()
         load = asyncio.create_task(steady(server.http + INFER, TEXTS, 100, stop))
