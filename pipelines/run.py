@@ -4,23 +4,29 @@ python -m pipelines.run compile
 python -m pipelines.run local --param seed=1 --param epochs=2
 python -m pipelines.run local monitoring --param log=LOG --param history=DIR --param labelled=new.parquet
 python -m pipelines.run local --param source=s3://bucket/reviews.parquet --param promotion=manual
+python -m pipelines.run submit --host https://kubeflow.example/pipeline --param source=s3://bucket/reviews.parquet
+python -m pipelines.run schedule --host https://kubeflow.example/pipeline --cron "0 0 6 * * *" --param log=s3://…
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import typer
 import yaml
 from rich.console import Console
 
+from pipelines import remote
 from pipelines.local import ParameterError, PipelineFailed, run_local
+from pipelines.remote import CronError, Host, RemoteError, Started
 
 app = typer.Typer(add_completion=False, help=__doc__, no_args_is_help=True, rich_markup_mode=None)
+CONSOLE: Final = Console(stderr=True)
 COMPILED: Final = Path(__file__).parent.parent / "manifests" / "pipelines"
 """Folder of the compiled pipelines, committed so that what runs is what was reviewed."""
 
@@ -37,7 +43,17 @@ def _monitoring() -> Callable[..., Any]:
     return monitoring  # type: ignore[no-any-return]
 
 
-PIPELINES: Final[Mapping[str, Callable[[], Callable[..., Any]]]] = {"training": _training, "monitoring": _monitoring}
+Name = Literal["training", "monitoring"]
+PIPELINES: Final[Mapping[Name, Callable[[], Callable[..., Any]]]] = {"training": _training, "monitoring": _monitoring}
+
+NAME: Final = typer.Argument("training", help="Which pipeline.")
+PARAM: Final = typer.Option([], help="NAME=VALUE, as often as needed.")
+HOST: Final = typer.Option(..., envvar="KF_PIPELINES_ENDPOINT", help="URL under which /apis/v2beta1 is served.")
+NAMESPACE: Final = typer.Option("", help="Your namespace on a host that gives each user one.")
+EXPERIMENT: Final = typer.Option(
+    remote.EXPERIMENT, envvar="KF_PIPELINES_DEFAULT_EXPERIMENT_NAME", help="Experiment the runs belong to."
+)
+FOLDER: Final = typer.Option(COMPILED, "--compiled", help="Folder of the compiled pipelines (see `compile --image`).")
 
 
 def compile_pipelines(folder: Path, image: str = "") -> list[Path]:
@@ -77,24 +93,94 @@ def compile_command(
 
 @app.command("local")
 def local_command(
-    name: str = typer.Argument("training", help="Which pipeline."),
-    param: list[str] = typer.Option([], help="NAME=VALUE, as often as needed."),
+    name: Name = NAME,
+    param: list[str] = PARAM,
 ) -> None:
     """Run the compiled pipeline on this machine with kfp.local.
 
     Example: python -m pipelines.run local --param seed=1
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    console = Console(stderr=True)
     try:
         run = run_local(COMPILED / f"{name}.yaml", parse_params(param))
     except ParameterError as error:
         raise typer.BadParameter(str(error)) from error
     except PipelineFailed as failure:
-        console.print(f"[red]{failure}")
+        CONSOLE.print(str(failure), style="red", markup=False)
         raise typer.Exit(1) from failure
-    console.print(f"[green]pipeline finished: {', '.join(run.tasks)}")
+    CONSOLE.print(f"[green]pipeline finished: {', '.join(run.tasks)}")
     typer.echo(json.dumps({"folder": str(run.folder), "tasks": list(run.tasks)}))
+
+
+@app.command("submit")
+def submit_command(
+    name: Name = NAME,
+    param: list[str] = PARAM,
+    host: str = HOST,
+    namespace: str = NAMESPACE,
+    experiment: str = EXPERIMENT,
+    compiled: Path = FOLDER,
+) -> None:
+    """Start one run of the compiled pipeline on a Kubeflow Pipelines host.
+
+    Credentials come from KF_PIPELINES_TOKEN, KF_PIPELINES_SA_TOKEN_PATH (a file) or KF_PIPELINES_COOKIE; where the
+    pages for people have another address than the API, KF_PIPELINES_UI_ENDPOINT names it.
+
+    Example: python -m pipelines.run submit --host http://localhost:8888 --param epochs=2
+    """
+    with _usage_and_host_errors():
+        started = remote.submit(_host(host, namespace, experiment), compiled / f"{name}.yaml", parse_params(param))
+    _tell(f"run of the {name} pipeline", started)
+
+
+@app.command("schedule")
+def schedule_command(
+    cron: str = typer.Option(..., help="Second minute hour day month weekday, in UTC."),
+    param: list[str] = PARAM,
+    name: str = typer.Option(
+        "review-sentiment-monitoring", help="Name of the recurring run; an equal one is replaced."
+    ),
+    host: str = HOST,
+    namespace: str = NAMESPACE,
+    experiment: str = EXPERIMENT,
+    compiled: Path = FOLDER,
+) -> None:
+    """Run the monitoring pipeline on a schedule: one run at a time, missed ones are not caught up.
+
+    Credentials and addresses as for `submit`.
+
+    Example: python -m pipelines.run schedule --host http://localhost:8888 --cron "0 0 6 * * *"
+    --param log=s3://bucket/predictions --param history=s3://bucket/drift --param labelled=s3://bucket/new.parquet
+    """
+    where, source = _host(host, namespace, experiment), compiled / "monitoring.yaml"
+    with _usage_and_host_errors():
+        started = remote.schedule(where, source, parse_params(param), name=name, cron=cron)
+    _tell(f"recurring run {name}", started)
+    times = ", ".join(f"{time:%Y-%m-%d %H:%M:%S}" for time in remote.next_runs(cron, 3))
+    CONSOLE.print(f"next runs (UTC): {times}", highlight=False)
+
+
+def _host(url: str, namespace: str, experiment: str) -> Host:
+    if not url.startswith(("http://", "https://")):
+        raise typer.BadParameter(f"--host is {url!r}; write it with http:// or https://")
+    return Host(url.rstrip("/"), namespace, experiment)
+
+
+@contextmanager
+def _usage_and_host_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ParameterError, CronError) as error:
+        raise typer.BadParameter(str(error)) from error
+    except RemoteError as error:
+        CONSOLE.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _tell(what: str, started: Started) -> None:
+    replaced = f", in place of {', '.join(started.replaced)}" if started.replaced else ""
+    CONSOLE.print(f"[green]{what}[/]: {started.url}{replaced}", highlight=False, soft_wrap=True)
+    typer.echo(json.dumps({"id": started.id, "url": started.url, "replaced": list(started.replaced)}))
 
 
 def parse_params(values: list[str]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def test_a_parameter_without_a_value_is_a_usage_error() -> None:
     assert "write NAME=VALUE" in result.output
 
 
-@pytest.mark.parametrize("command", [[], ["compile"], ["local"]])
+@pytest.mark.parametrize("command", [[], ["compile"], ["local"], ["submit"], ["schedule"]])
 def test_help_has_an_example(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
