@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import string
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -20,6 +21,8 @@ Kind = Literal["predictions", "feedback"]
 PREDICTIONS: Final[Kind] = "predictions"
 FEEDBACK: Final[Kind] = "feedback"
 SEGMENT_SUFFIX: Final = ".jsonl"
+
+_ASCII_LETTERS: Final = string.ascii_letters.encode("ascii")
 
 HASH_PREFIX: Final = "hmac-sha256:"
 """How a hashed text starts, so that a reader never takes a hash for a text."""
@@ -36,9 +39,9 @@ class Descriptors(NamedTuple):
     """Share (0…1) of the characters other than white space that are not letters (Unicode category L)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PredictionRecord:
-    """One answered text."""
+    """One answered text. Not frozen: that would double the cost of making one."""
 
     request_id: str
     item: int
@@ -76,10 +79,16 @@ class FeedbackRecord:
 def describe(text: str) -> Descriptors:
     """Return the descriptors of a text, after the contract's normalisation."""
     clean = normalise(text)
-    words = clean.split()
-    visible = sum(map(len, words))
-    letters = sum(map(str.isalpha, clean))
-    return Descriptors(len(clean), len(words), (visible - letters) / visible if visible else 0.0)
+    # Normalised text has one space between words and none around them.
+    words = clean.count(" ") + 1 if clean else 0
+    visible = len(clean) - max(0, words - 1)
+    return Descriptors(len(clean), words, (visible - _letters(clean)) / visible if visible else 0.0)
+
+
+def _letters(text: str) -> int:
+    if text.isascii():
+        return len(text) - len(text.encode("ascii").translate(None, _ASCII_LETTERS))
+    return sum(map(str.isalpha, text))
 
 
 def keyed_hash(value: str, key: bytes) -> str:

@@ -11,9 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from feature_checks.classifier import EncodedText, Probabilities
 from serving import metrics
 from serving.cores import available_cores
@@ -42,6 +39,8 @@ _FIRST_BATCH: Final = (0.02, 200.0)
 _MEMORY: Final = 0.9
 """How much of the measured speed is kept from one batch to the next."""
 
+_TOKENISE_SECONDS: Final = metrics.TOKENISE_SECONDS.series()
+
 _RESPAWN_SECONDS: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Pause before a dead worker's replacement, by how many have died since one last finished a batch."""
 
@@ -51,9 +50,9 @@ class Scores:
     """Answers to n texts, in their order."""
 
     probabilities: Probabilities
-    truncated: NDArray[np.bool_]
+    truncated: Sequence[bool]
     """Whether the model read only the beginning of the text."""
-    cached: NDArray[np.bool_]
+    cached: Sequence[bool]
     """Whether the answer was computed for an earlier text."""
 
 
@@ -132,8 +131,7 @@ class Batcher:
             self._active -= 1
             if not self._active:
                 self._idle.set()
-        truncated = np.fromiter((text.truncated for text in encoded), dtype=np.bool_, count=len(encoded))
-        return Scores(probabilities, truncated, np.zeros(len(encoded), dtype=np.bool_))
+        return Scores(probabilities, [text.truncated for text in encoded], [False] * len(encoded))
 
     def _admit(self, count: int) -> None:
         if self._stopping or not self._alive:
@@ -161,7 +159,7 @@ class Batcher:
                     encoded += await self._loop.run_in_executor(self._tokeniser, self._engine.encode, part)
         except Exception as error:
             raise EngineFailed(f"tokenising {len(texts)} texts failed: {error!r}") from error
-        metrics.TOKENISE_SECONDS.observe(time.perf_counter() - started)
+        _TOKENISE_SECONDS.observe(time.perf_counter() - started)
         return encoded
 
     async def _infer(self, encoded: list[EncodedText], deadline: float | None) -> Probabilities:

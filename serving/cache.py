@@ -9,14 +9,14 @@ or down is a miss.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 from cachetools import TTLCache
-from numpy.typing import NDArray
 
 from feature_checks.contract import CONTRACT_VERSION, normalise
 from serving import metrics
@@ -72,10 +72,11 @@ class ScoreCache:
         if not self._on:
             return await batcher.score(texts, deadline)
         keys = _keys(model_digest, texts)
-        found = {key: entry for key in keys if (entry := self._memory.get(key)) is not None}
-        if len(found) == len(keys):
+        entries = [entry for key in keys if (entry := self._memory.get(key)) is not None]
+        if len(entries) == len(keys):
             _MEMORY.inc(len(keys))
-            return _unpack(found.values(), np.ones(len(keys), dtype=np.bool_))
+            return _unpack(entries, [True] * len(keys))
+        found = {key: entry for key in keys if (entry := self._memory.get(key)) is not None}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         _MEMORY.inc(len(keys) - len(missing))
         computed: set[bytes] = set()
@@ -169,11 +170,13 @@ async def _await_others(theirs: Mapping[bytes, _InFlight], deadline: float | Non
 
 
 def _keys(model_digest: str, texts: Sequence[str]) -> list[bytes]:
-    prefix = f"{CONTRACT_VERSION}\0{model_digest}\0".encode()
-    return [
-        blake2b(prefix + normalise(text).encode(), digest_size=_KEY_BYTES, usedforsecurity=False).digest()
-        for text in texts
-    ]
+    prefix = _prefix(model_digest)
+    return [blake2b(prefix + normalise(text).encode(), digest_size=_KEY_BYTES).digest() for text in texts]
+
+
+@lru_cache(maxsize=16)
+def _prefix(model_digest: str) -> bytes:
+    return f"{CONTRACT_VERSION}\0{model_digest}\0".encode()
 
 
 def _redis_key(key: bytes) -> bytes:
@@ -193,10 +196,9 @@ def _entries(scores: Scores) -> list[bytes]:
 
 
 def _scores(keys: Sequence[bytes], found: Entries, computed: set[bytes]) -> Scores:
-    cached = np.fromiter((key not in computed for key in keys), dtype=np.bool_, count=len(keys))
-    return _unpack([found[key] for key in keys], cached)
+    return _unpack([found[key] for key in keys], [key not in computed for key in keys])
 
 
-def _unpack(entries: Iterable[bytes], cached: NDArray[np.bool_]) -> Scores:
+def _unpack(entries: Sequence[bytes], cached: Sequence[bool]) -> Scores:
     packed = np.frombuffer(b"".join(entries), dtype=_ENTRY)
-    return Scores(packed["probabilities"], packed["truncated"].view(np.bool_), cached)
+    return Scores(packed["probabilities"], [entry[1] != 0 for entry in entries], cached)

@@ -20,6 +20,8 @@ Headers = list[tuple[bytes, bytes]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = b"application/json"
+CLOSE: Final = (b"connection", b"close")
+"""The header of a connection's last reply."""
 _PATIENCE: Final = 0.005
 """Seconds before a waiting request's client is watched: most answers are faster, and watching costs a task."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable
 from functools import wraps
@@ -28,10 +27,13 @@ from serving.protocol_v2 import (
     check_input,
     check_output,
     element_texts,
+    numbers,
     raw_output,
     tensor_type,
 )
+from serving.request_ids import request_ids
 from serving.settings import Settings
+from serving.telemetry import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         self._limiter = limiter
         self._settings = settings
         self._identity = Identity(settings.trusted_proxies)
+        self._request_ids = request_ids()
 
     async def ServerLive(self, request: Any, context: Context) -> Any:  # noqa: ARG002, N802
         """The process is alive."""
@@ -118,7 +121,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
     async def ModelInfer(self, request: Any, context: Context) -> Any:  # noqa: N802
         """Score the texts of one request."""
         started = time.perf_counter()
-        request_id = os.urandom(16).hex()
+        request_id = next(self._request_ids)
         user = await self._allow(request_id, context)
         self._check_name(request.model_name)
         parsed = parse(request, self._settings.max_texts)
@@ -130,8 +133,8 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         response = reply(self._predictor.name, request_id, parsed, answer, raw=raw)
         replied_at = time.perf_counter()
         metrics.REQUESTS.labels("grpc", "OK", model.version).inc()
-        self._predictor.observe("grpc", parsed_at - started, scored_at - parsed_at, replied_at - scored_at)
-        self._predictor.answered(answer, parsed.texts, request_id, "grpc", user, replied_at - started)
+        steps = Steps(parsed_at - started, scored_at - parsed_at, replied_at - scored_at)
+        self._predictor.answered(answer, parsed.texts, request_id, "grpc", user, steps)
         return response
 
     def _check_name(self, name: str) -> None:
@@ -144,7 +147,8 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         peer = peer_address(context.peer())
         user = self._identity.user(peer, sent.get("x-user-id"), sent.get("x-forwarded-for"))
         decision = await self._limiter.hit(user)
-        trailing = (("x-request-id", request_id), *(allowance(decision) if decision else ()))
+        fields = allowance(decision) if decision else ()
+        trailing = [("x-request-id", request_id), *((name.decode(), value.decode()) for name, value in fields)]
         context.set_trailing_metadata(trailing)
         if decision is not None and not decision.allowed:
             raise refusal(decision)
@@ -200,9 +204,7 @@ def reply(name: str, request_id: str, request: InferRequest, answer: Answer, *, 
         if raw:
             response.raw_output_contents.append(raw_output(output, answer.verdicts))
         elif output == "label":
-            labels = answer.verdicts.labels.tolist()
-            tensor.contents.bytes_contents.extend(LABEL_BYTES[label] for label in labels)
+            tensor.contents.bytes_contents.extend(LABEL_BYTES[label] for label in answer.verdicts.labels)
         else:
-            numbers = answer.verdicts.confidence if output == "confidence" else answer.verdicts.probabilities
-            tensor.contents.fp32_contents.extend(numbers.ravel().tolist())
+            tensor.contents.fp32_contents.extend(numbers(output, answer.verdicts).ravel().tolist())
     return response

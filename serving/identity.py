@@ -44,12 +44,12 @@ class Identity:
         return any(mapped in network for network in self._trusted)
 
 
-def allowance(decision: Decision) -> list[tuple[str, str]]:
+def allowance(decision: Decision) -> list[tuple[bytes, bytes]]:
     """Return the RateLimit fields of a reply (draft-ietf-httpapi-ratelimit-headers-06)."""
     return [
-        ("ratelimit-limit", str(decision.limit)),
-        ("ratelimit-remaining", str(decision.remaining)),
-        ("ratelimit-reset", str(math.ceil(decision.reset_seconds))),
+        (b"ratelimit-limit", b"%d" % decision.limit),
+        (b"ratelimit-remaining", b"%d" % decision.remaining),
+        (b"ratelimit-reset", b"%d" % math.ceil(decision.reset_seconds)),
     ]
 
 

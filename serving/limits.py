@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from limits import parse
 
@@ -50,8 +49,7 @@ _MAX_USERS: Final = 100_000
 """Users in this replica's books; past it the one not seen for longest is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The limiter's answer to one request."""
 
     allowed: bool

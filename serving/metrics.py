@@ -10,17 +10,15 @@ from typing import Final
 from prometheus_client import Counter, Gauge, Histogram
 
 from feature_checks.contract import LABELS
+from serving.batch_histogram import BatchHistogram
 
 _FAST: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _BATCH_SIZES: Final = (1, 2, 4, 8, 12, 16, 24, 32, 64)
 _PROBABILITIES: Final = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 REQUESTS: Final = Counter("sentiment_requests_total", "Requests answered", ["protocol", "status", "model_version"])
-REQUEST_SECONDS: Final = Histogram(
-    "sentiment_request_seconds",
-    "Time from the request's last byte to its answer",
-    ["protocol"],
-    buckets=_FAST,
+REQUEST_SECONDS: Final = BatchHistogram(
+    "sentiment_request_seconds", "Time from the request's last byte to its answer", ["protocol"], _FAST
 )
 MODEL_INFO: Final = Gauge(
     "sentiment_model_info", "1 for the version that is served", ["model_version", "digest", "arithmetic"]
@@ -37,7 +35,7 @@ DROPPED: Final = Counter(
 BATCH_TEXTS: Final = Histogram("sentiment_batch_texts", "Texts in a batch", buckets=_BATCH_SIZES)
 BATCH_PADDING: Final = Counter("sentiment_padding_tokens_total", "Padding tokens that the engine computed")
 BATCH_TOKENS: Final = Counter("sentiment_tokens_total", "Tokens of texts that the engine computed")
-TOKENISE_SECONDS: Final = Histogram("sentiment_tokenise_seconds", "Tokenising one request", buckets=_FAST)
+TOKENISE_SECONDS: Final = BatchHistogram("sentiment_tokenise_seconds", "Tokenising one request", [], _FAST)
 QUEUE_SECONDS: Final = Histogram("sentiment_queue_seconds", "From queueing to the batch's start", buckets=_FAST)
 INFERENCE_SECONDS: Final = Histogram("sentiment_inference_seconds", "Inference of one batch", buckets=_FAST)
 ENGINE_FAILURES: Final = Counter("sentiment_engine_failures_total", "Batches that failed in the engine")
@@ -56,7 +54,7 @@ RATE_LIMIT_DECISIONS: Final = Counter(
 )
 
 PREDICTIONS: Final = Counter("sentiment_predictions_total", "Texts answered, by label", ["label"])
-CONFIDENCE: Final = Histogram("sentiment_confidence", "Probability of the answered label", buckets=_PROBABILITIES)
+CONFIDENCE: Final = BatchHistogram("sentiment_confidence", "Probability of the answered label", [], _PROBABILITIES)
 LOG_LINES: Final = Counter("sentiment_log_lines_total", "Prediction-log lines written", ["kind"])
 LOG_UPLOADS: Final = Counter("sentiment_log_uploads_total", "Uploads of log segments", ["outcome"])
 DROPPED_LOG_LINES: Final = Counter(

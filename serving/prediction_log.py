@@ -1,11 +1,11 @@
 """The prediction log: every answered text as one JSON line, written in the background.
 
-`append` puts one object on a queue. A writer thread turns the queue into lines ten times a second, so a
-killed process loses at most the last tenth of a second; a full queue, disk or spool costs log lines, which
-are counted, and never a request. A folder as target is written directly. With an fsspec URL as target,
-segments are written to a spool on local disk, closed after LOG_SEGMENT_SECONDS, uploaded and removed; what a
-dead process left in the spool is uploaded by the next start. A node that is lost with its disk costs what was
-not uploaded: the last LOG_SEGMENT_SECONDS plus the time of an upload.
+`append` puts lines on a queue. A writer thread appends them to a file ten times a second, so a killed process
+loses at most the last tenth of a second; a full queue, disk or spool costs log lines, which are counted, and
+never a request. A folder as target is written directly. With an fsspec URL as target, segments are written to
+a spool on local disk, closed after LOG_SEGMENT_SECONDS, uploaded and removed; what a dead process left in the
+spool is uploaded by the next start. A node that is lost with its disk costs what was not uploaded: the last
+LOG_SEGMENT_SECONDS plus the time of an upload.
 """
 
 from __future__ import annotations
@@ -16,28 +16,13 @@ import secrets
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
-
-from feature_checks.contract import LABELS
-from feature_checks.prediction_record import (
-    FEEDBACK,
-    PREDICTIONS,
-    FeedbackRecord,
-    Kind,
-    PredictionRecord,
-    describe,
-    keyed_hash,
-    stored_text,
-)
+from feature_checks.prediction_record import FEEDBACK, PREDICTIONS, FeedbackRecord, Kind
+from serving.log_lines import AnsweredRequest, LineMaker, Lines
 from serving.log_segments import SegmentWriter
 from serving.log_upload import Uploader
 from serving.metrics import DROPPED_LOG_LINES, LOG_LINES
@@ -47,25 +32,10 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS: Final = 0.1
 WARN_EVERY_SECONDS: Final = 30.0
+_AT_ONCE_TEXTS: Final = 32
+"""Requests of at most so many texts become lines on the event loop, about 10 us a text: a thread that did it
+would stop the loop for longer, five milliseconds at a time, by holding the interpreter lock."""
 KEY_FILE: Final = "log_hash_key"
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredRequest:
-    """What the log needs of one answered request; everything else is worked out in the background."""
-
-    request_id: str
-    time: float
-    """Of the answer, seconds since the epoch."""
-    texts: Sequence[str]
-    probabilities: NDArray[np.float32]
-    """n x 3, contract order."""
-    cached: NDArray[np.bool_]
-    """n: which texts were answered from the cache."""
-    model_version: str
-    latency_seconds: float
-    protocol: str
-    user: str
 
 
 class PredictionLog:
@@ -73,8 +43,8 @@ class PredictionLog:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._key = hash_key(settings)
-        self._queue: deque[AnsweredRequest | FeedbackRecord] = deque()
+        self._maker = LineMaker(settings.log_text, hash_key(settings))
+        self._queue: deque[AnsweredRequest | Lines] = deque()
         # Each counter has one writing thread, so their difference needs no lock.
         self._queued, self._taken = 0, 0
         folder = local_folder(settings.prediction_log)
@@ -96,23 +66,32 @@ class PredictionLog:
 
     def append(self, answered: AnsweredRequest) -> bool:
         """Queue one answered request; called on the event loop. False: the queue was full."""
-        return self._put(answered, len(answered.texts))
+        count = len(answered.texts)
+        if not self._accepts(count):
+            return False
+        self._put(self._maker.predictions(answered) if count <= _AT_ONCE_TEXTS else answered, count)
+        return True
 
     def append_feedback(self, record: FeedbackRecord) -> bool:
         """Queue one label; called on the event loop. False: the queue was full."""
-        return self._put(record, 1)
+        if not self._accepts(1):
+            return False
+        self._put(self._maker.feedback(record), 1)
+        return True
 
     async def close(self) -> None:
         """Write and upload what is queued, for at most DRAIN_SECONDS."""
         await asyncio.to_thread(self._close, self._settings.drain_seconds)
 
-    def _put(self, item: AnsweredRequest | FeedbackRecord, lines: int) -> bool:
-        if self._queued - self._taken + lines > self._settings.log_queue_lines:
-            DROPPED_LOG_LINES.labels("queue_full").inc(lines)
-            return False
-        self._queued += lines
+    def _accepts(self, count: int) -> bool:
+        if self._queued - self._taken + count <= self._settings.log_queue_lines:
+            return True
+        DROPPED_LOG_LINES.labels("queue_full").inc(count)
+        return False
+
+    def _put(self, item: AnsweredRequest | Lines, count: int) -> None:
+        self._queued += count
         self._queue.append(item)
-        return True
 
     def _close(self, timeout: float) -> None:
         started = time.monotonic()
@@ -131,35 +110,27 @@ class PredictionLog:
         self._close_segments(SegmentWriter.close)
 
     def _flush(self) -> None:
-        batches: dict[tuple[Kind, str], list[bytes]] = defaultdict(list)
-        taken = 0
-        for record in self._take():
-            kind = FEEDBACK if isinstance(record, FeedbackRecord) else PREDICTIONS
-            batches[kind, record.timestamp[:10]].append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-            taken += 1
-        for (kind, date), lines in batches.items():
-            self._write(kind, date, lines)
-        self._taken += taken
-
-    def _take(self) -> Iterator[PredictionRecord | FeedbackRecord]:
+        batches: dict[tuple[Kind, str], list[Lines]] = defaultdict(list)
         # Only what is queued now: under load the loop adds as fast as this thread takes.
         for _ in range(len(self._queue)):
             item = self._queue.popleft()
-            if isinstance(item, FeedbackRecord):
-                yield item
-            else:
-                yield from records(item, self._settings, self._key)
+            lines = self._maker.predictions(item) if isinstance(item, AnsweredRequest) else item
+            batches[lines.kind, lines.date].append(lines)
+        for (kind, date), batch in batches.items():
+            count = sum(lines.number for lines in batch)
+            self._write(kind, date, b"".join(lines.content for lines in batch), count)
+            self._taken += count
 
-    def _write(self, kind: Kind, date: str, lines: list[bytes]) -> None:
+    def _write(self, kind: Kind, date: str, content: bytes, count: int) -> None:
         if self._uploader and self._uploader.spool_bytes > self._settings.log_spool_bytes:
-            self._drop("spool_full", len(lines), f"the spool holds {self._uploader.spool_bytes} bytes")
+            self._drop("spool_full", count, f"the spool holds {self._uploader.spool_bytes} bytes")
             return
         try:
-            self._writers[kind].append(date, b"".join(lines))
+            self._writers[kind].append(date, content)
         except OSError as error:
-            self._drop("write_failed", len(lines), str(error))
+            self._drop("write_failed", count, str(error))
         else:
-            LOG_LINES.labels(kind).inc(len(lines))
+            LOG_LINES.labels(kind).inc(count)
 
     def _drop(self, reason: str, lines: int, why: str) -> None:
         DROPPED_LOG_LINES.labels(reason).inc(lines)
@@ -173,34 +144,6 @@ class PredictionLog:
                 close(writer)
             except OSError as error:
                 self._drop("close_failed", 0, str(error))
-
-
-def records(answered: AnsweredRequest, settings: Settings, key: bytes) -> Iterator[PredictionRecord]:
-    """Yield one record for each text of an answered request."""
-    timestamp = datetime.fromtimestamp(answered.time, UTC).isoformat(timespec="milliseconds")
-    user_hash = keyed_hash(answered.user, key) if answered.user else ""
-    winners = answered.probabilities.argmax(axis=1).tolist()
-    rows = zip(answered.texts, answered.probabilities.tolist(), winners, answered.cached.tolist(), strict=True)
-    for item, (text, (negative, neutral, positive), winner, cached) in enumerate(rows):
-        probabilities = (round(negative, 6), round(neutral, 6), round(positive, 6))
-        length, words, non_letters = describe(text)
-        yield PredictionRecord(
-            request_id=answered.request_id,
-            item=item,
-            timestamp=timestamp,
-            text=stored_text(text, settings.log_text, key),
-            length=length,
-            words=words,
-            non_letters=round(non_letters, 6),
-            label=LABELS[winner],
-            confidence=probabilities[winner],
-            probabilities=probabilities,
-            model_version=answered.model_version,
-            cached=cached,
-            latency_ms=round(1000 * answered.latency_seconds, 3),
-            protocol=answered.protocol,
-            user_hash=user_hash,
-        )
 
 
 def local_folder(target: str) -> Path | None:

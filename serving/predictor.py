@@ -8,11 +8,9 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import kserve
-import numpy as np
-from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME
 
 from feature_checks.prediction_record import FeedbackRecord
 from serving import metrics
@@ -21,11 +19,13 @@ from serving.cache import ScoreCache
 from serving.errors import NotFound, NotReady, RequestError
 from serving.feedback import accept
 from serving.loading import Prepared
+from serving.log_lines import AnsweredRequest
 from serving.metadata import INPUT_TYPES, OUTPUT_TYPES
-from serving.prediction_log import AnsweredRequest, PredictionLog
+from serving.prediction_log import PredictionLog
 from serving.protocol import Verdicts
 from serving.protocol_v1 import predictions, texts_of
 from serving.settings import Settings
+from serving.telemetry import Steps, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,7 @@ class LoadedModel:
         self.idle.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """The scores of one request, all of one version."""
 
     model: LoadedModel
@@ -74,10 +73,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         self._draining = False
         self.cause = "no model has been loaded yet"
         """Why nothing is served, as long as nothing is."""
-        self._parse_seconds = PRE_HIST_TIME.labels(settings.model_name)
-        self._score_seconds = PREDICT_HIST_TIME.labels(settings.model_name)
-        self._reply_seconds = POST_HIST_TIME.labels(settings.model_name)
-        self._request_seconds = {name: metrics.REQUEST_SECONDS.labels(name) for name in ("v1", "v2", "grpc")}
+        self._telemetry = Telemetry(settings.model_name)
 
     async def open(self) -> None:
         """Start what runs beside the requests: cache and prediction log."""
@@ -193,20 +189,13 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
             model.in_flight -= 1
             if not model.in_flight:
                 model.idle.set()
-        return Answer(model, scores, Verdicts.of(scores.probabilities), int(np.count_nonzero(scores.truncated)))
+        return Answer(model, scores, Verdicts.of(scores.probabilities), sum(scores.truncated))
 
     def answered(
-        self, answer: Answer, texts: Sequence[str], request_id: str, protocol: str, user: str, seconds: float
+        self, answer: Answer, texts: Sequence[str], request_id: str, protocol: str, user: str, steps: Steps
     ) -> None:
-        """Count and log one request whose reply is on its way; `seconds` since its last byte came in."""
-        counts = np.bincount(answer.verdicts.labels, minlength=len(metrics.PREDICTIONS_BY_LABEL))
-        for counter, count in zip(metrics.PREDICTIONS_BY_LABEL, counts.tolist(), strict=True):
-            if count:
-                counter.inc(count)
-        for confidence in answer.verdicts.confidence.tolist():
-            metrics.CONFIDENCE.observe(confidence)
-        if answer.truncated:
-            metrics.TRUNCATED_TEXTS.inc(answer.truncated)
+        """Count and log one request whose reply is on its way."""
+        self._telemetry.answered(protocol, steps, answer.verdicts, answer.truncated)
         if self._log:
             scores = answer.scores
             self._log.append(
@@ -217,7 +206,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
                     probabilities=scores.probabilities,
                     cached=scores.cached,
                     model_version=answer.model.version,
-                    latency_seconds=seconds,
+                    latency_seconds=sum(steps),
                     protocol=protocol,
                     user=user,
                 )
@@ -228,13 +217,6 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         if self._settings.feedback == "off" or self._log is None:
             raise NotFound("feedback: not accepted here; it needs FEEDBACK=on and a PREDICTION_LOG")
         return accept(body, self._log)
-
-    def observe(self, protocol: str, parse: float, score: float, reply: float) -> None:
-        """Feed KServe's own histograms, and ours, with the seconds of a request's three steps."""
-        self._parse_seconds.observe(parse)
-        self._score_seconds.observe(score)
-        self._reply_seconds.observe(reply)
-        self._request_seconds[protocol].observe(parse + score + reply)
 
     # -- KServe's own way in -----------------------------------------------------------------------------------
 

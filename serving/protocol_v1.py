@@ -39,15 +39,15 @@ def _text_of(instance: Any, index: int) -> Any:
 
 def predictions(verdicts: Verdicts) -> dict[str, Any]:
     """Return the reply's content; its numbers are numpy scalars."""
-    rows = zip(verdicts.labels.tolist(), verdicts.confidence, verdicts.probabilities, strict=True)
+    negative, neutral, positive = LABELS
     return {
         "predictions": [
             {
                 "label": LABELS[label],
-                "confidence": top,
-                "probabilities": dict(zip(LABELS, row, strict=True)),
+                "confidence": row[label],
+                "probabilities": {negative: row[0], neutral: row[1], positive: row[2]},
             }
-            for label, top, row in rows
+            for label, row in zip(verdicts.labels, verdicts.probabilities, strict=True)
         ]
     }
 

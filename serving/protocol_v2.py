@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from feature_checks.contract import LABELS
 from serving.errors import RequestError
@@ -192,9 +194,9 @@ def _tensor(output: str, binary: bool, verdicts: Verdicts) -> tuple[dict[str, An
         raw = raw_output(output, verdicts)
         return tensor | {"parameters": {"binary_data_size": len(raw)}}, raw
     if output == "label":
-        tensor["data"] = [LABELS[label] for label in verdicts.labels.tolist()]
+        tensor["data"] = [LABELS[label] for label in verdicts.labels]
     else:
-        tensor["data"] = verdicts.confidence if output == "confidence" else verdicts.probabilities.reshape(-1)
+        tensor["data"] = numbers(output, verdicts).reshape(-1)
     return tensor, b""
 
 
@@ -208,6 +210,10 @@ def tensor_type(output: str, rows: int) -> tuple[str, list[int]]:
 def raw_output(output: str, verdicts: Verdicts) -> bytes:
     """Return an output's data as a binary tensor: little-endian floats, or length-prefixed labels."""
     if output == "label":
-        return pack_bytes(LABEL_BYTES[label] for label in verdicts.labels.tolist())
-    numbers = verdicts.confidence if output == "confidence" else verdicts.probabilities
-    return numbers.astype("<f4", copy=False).tobytes()
+        return pack_bytes(LABEL_BYTES[label] for label in verdicts.labels)
+    return numbers(output, verdicts).astype("<f4", copy=False).tobytes()
+
+
+def numbers(output: str, verdicts: Verdicts) -> NDArray[np.float32]:
+    """Return a numeric output's data."""
+    return np.array(verdicts.confidence, dtype=np.float32) if output == "confidence" else verdicts.probabilities

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, Final
 from serving import metrics
 from serving.errors import MethodNotAllowed, NotFound, ServingError
 from serving.exchange import (
+    CLOSE,
     App,
     ClientLeft,
     Exchange,
@@ -35,8 +35,10 @@ from serving.predictor import Answer, Predictor
 from serving.protocol import InferRequest, compress, decode_body
 from serving.protocol_v1 import parse_predict, predict_reply
 from serving.protocol_v2 import infer_reply, parse_infer
+from serving.request_ids import request_ids
 from serving.settings import Settings
 from serving.status_pages import StatusPages
+from serving.telemetry import Steps
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +78,7 @@ class Routes:
         self._settings = settings
         self._kserve_app = kserve_app
         self._identity = Identity(settings.trusted_proxies)
+        self._request_ids = request_ids()
         self._counters: dict[tuple[str, int, str], Any] = {}
         self._unknown = Route({})
         self._paths = self._routes(StatusPages(predictor, settings))
@@ -119,13 +122,24 @@ class Routes:
 
     # -- one request -------------------------------------------------------------------------------------------
 
+    def owns(self, scope: Scope) -> bool:
+        """Tell whether `answer` is for this request; the rest is KServe's application's."""
+        return scope["type"] == "http" and not (scope["path"] == "/metrics" and scope["method"] == "GET")
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Nothing that a client sends makes this raise."""
-        path = scope["path"] if scope["type"] == "http" else None
-        if path is None or (path == "/metrics" and scope["method"] == "GET"):
+        """Answer one request as an ASGI application does."""
+        if not self.owns(scope):
             await self._kserve_app(scope, receive, send)
             return
-        exchange = Exchange(scope, receive, os.urandom(16).hex())
+        reply = await self.answer(scope, receive)
+        if reply is not None:
+            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+            await send({"type": "http.response.body", "body": reply.body})
+
+    async def answer(self, scope: Scope, receive: Receive) -> Reply | None:
+        """Return one request's reply, None for a client that left. Nothing that a client sends makes this raise."""
+        path = scope["path"]
+        exchange = Exchange(scope, receive, next(self._request_ids))
         route, exchange.version = self._find(path)
         decision: Decision | None = None
         try:
@@ -139,19 +153,12 @@ class Routes:
             reply = error_reply(error)
         except ClientLeft:
             self._count(route.protocol, _CLIENT_LEFT_STATUS, exchange.model_version)
-            return
+            return None
         except Exception:  # a defect of ours must not take the connection down
             logger.exception("request %s failed", exchange.request_id)
             reply = json_reply({"error": f"internal error; see the server's log, {exchange.request_id}"}, 500)
         self._count(route.protocol, reply.status, exchange.model_version)
-        await send(
-            {
-                "type": "http.response.start",
-                "status": reply.status,
-                "headers": self._headers(reply, exchange.request_id, decision),
-            }
-        )
-        await send({"type": "http.response.body", "body": reply.body})
+        return reply._replace(headers=self._headers(reply, exchange.request_id, decision))
 
     async def _allowance(self, exchange: Exchange) -> Decision | None:
         client = exchange.scope.get("client")
@@ -168,9 +175,9 @@ class Routes:
             *reply.headers,
         ]
         if decision is not None:
-            headers += [(name.encode(), value.encode()) for name, value in allowance(decision)]
+            headers += allowance(decision)
         if self._predictor.draining:
-            headers.append((b"connection", b"close"))
+            headers.append(CLOSE)
         return headers
 
     def _count(self, protocol: str, status: int, version: str) -> None:
@@ -189,8 +196,8 @@ class Routes:
         request = parse_infer(body, header_length, self._settings.max_texts)
         answer, parsed, scored = await self._score(exchange, request)
         version = answer.model.version
-        name, request_id = self._predictor.name, exchange.request_id
-        content, head = infer_reply(name, version, request_id, request, answer.verdicts, answer.truncated)
+        about = (self._predictor.name, version, exchange.request_id)
+        content, head = infer_reply(*about, request, answer.verdicts, answer.truncated)
         if head is None:
             reply = self._success(exchange, answer, content)
         else:
@@ -249,6 +256,5 @@ class Routes:
     ) -> None:
         started, parsed, scored = clock
         replied = time.perf_counter()
-        self._predictor.observe(protocol, parsed - started, scored - parsed, replied - scored)
-        seconds = replied - started
-        self._predictor.answered(answer, request.texts, exchange.request_id, protocol, exchange.user, seconds)
+        steps = Steps(parsed - started, scored - parsed, replied - scored)
+        self._predictor.answered(answer, request.texts, exchange.request_id, protocol, exchange.user, steps)

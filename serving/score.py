@@ -130,7 +130,7 @@ def _problem(text: Any) -> str | None:
 
 
 def _results(first: int, texts: Sequence[Any], scores: Scores | None, version: str) -> list[dict[str, Any]]:
-    scored = iter(zip(scores.probabilities.tolist(), scores.truncated.tolist(), strict=True)) if scores else iter(())
+    scored = iter(zip(scores.probabilities.tolist(), scores.truncated, strict=True)) if scores else iter(())
     rows = []
     for row, text in enumerate(texts, first):
         problem = _problem(text)

@@ -21,10 +21,10 @@ from kserve.model_server import app as kserve_app
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import add_GRPCInferenceServiceServicer_to_server
 from kserve.protocol.grpc.server import GRPCServer
 from kserve.protocol.rest.server import RESTServer
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving.follower import Follower
 from serving.grpc import Servicer
+from serving.http import HttpProtocol
 from serving.limits import RateLimiter
 from serving.loading import Prepared
 from serving.predictor import Predictor
@@ -37,18 +37,6 @@ logger = logging.getLogger(__name__)
 
 _ENVELOPE_BYTES: Final = 1024 * 1024
 """What a gRPC message may hold besides its texts."""
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, with errors below the application in the one error format."""
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are no HTTP request."""
-        body = b'{"error": "malformed HTTP request; expected HTTP/1.1"}'
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
-        self.transport.write(head + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
-        logger.debug("refused a connection: %s", msg)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -68,7 +56,7 @@ class _Rest(RESTServer):  # type: ignore[misc]  # kserve ships no types
             routes,
             host="0.0.0.0",  # noqa: S104  # a server in a container
             port=settings.http_port,
-            http=_Protocol,
+            http=HttpProtocol,
             ws="none",
             lifespan="off",
             log_config=None,

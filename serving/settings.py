@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     engine_threads: PositiveInt | None = Field(
         default=None, description="inference threads, one core each; default: the cores of the CPU quota"
     )
-    batch_texts: PositiveInt = Field(default=8, description="most texts in one inference batch")
-    batch_tokens: PositiveInt = Field(default=192, description="most tokens in one inference batch, padding included")
+    batch_texts: PositiveInt = Field(default=12, description="most texts in one inference batch")
+    batch_tokens: PositiveInt = Field(default=256, description="most tokens in one inference batch, padding included")
     queue_seconds: PositiveFloat = Field(
         default=0.15, description="estimated wait, in seconds, past which a request is refused with 503"
     )

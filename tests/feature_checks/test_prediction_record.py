@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from feature_checks.contract import normalise
 from feature_checks.prediction_record import (
     HASH_PREFIX,
     PREDICTIONS,
@@ -30,6 +33,22 @@ KEY = b"k" * 32
 )
 def test_descriptors_do_not_depend_on_the_language(text: str, length: int, words: int, non_letters: float) -> None:
     assert describe(text) == (length, words, pytest.approx(non_letters))
+
+
+@given(
+    st.text(
+        st.one_of(
+            st.sampled_from("ab \t\n\x1c\x1f\x85\xa0\u2003\u200b\u3000\ufeff!7"),
+            st.characters(exclude_categories=("Cs",)),
+        )
+    )
+)
+def test_descriptors_are_those_of_a_plain_count(text: str) -> None:
+    words = normalise(text).split()
+    visible = sum(map(len, words))
+    letters = sum(character.isalpha() for word in words for character in word)
+    shares = (visible - letters) / visible if visible else 0.0
+    assert describe(text) == (len(normalise(text)), len(words), shares)
 
 
 def test_a_keyed_hash_depends_on_the_key_and_hides_the_value() -> None:

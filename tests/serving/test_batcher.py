@@ -99,7 +99,7 @@ async def test_everyone_gets_the_answers_to_their_own_texts(start: Started, thre
     alone = FakeEngine()
     for texts, scores in zip(requests, found, strict=True):
         np.testing.assert_array_equal(scores.probabilities, alone.run(alone.encode(texts)))
-        assert not scores.cached.any()
+        assert not any(scores.cached)
 
 
 async def test_the_real_engine_answers_the_same_as_in_a_plain_loop(start: Started, tiny_bundle: Bundle) -> None:
@@ -113,7 +113,7 @@ async def test_the_real_engine_answers_the_same_as_in_a_plain_loop(start: Starte
 
 async def test_truncated_texts_are_told(start: Started) -> None:
     scores = await (await start(FakeEngine())).score(["short", "long " * 300])
-    assert scores.truncated.tolist() == [False, True]
+    assert scores.truncated == [False, True]
 
 
 async def test_requests_that_wait_share_a_batch(start: Started) -> None:

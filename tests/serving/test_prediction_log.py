@@ -20,8 +20,9 @@ import pytest
 from s3fs import S3FileSystem
 
 from feature_checks.prediction_record import HASH_PREFIX, FeedbackRecord
+from serving.log_lines import AnsweredRequest
 from serving.metrics import DROPPED_LOG_LINES, LOG_UPLOADS
-from serving.prediction_log import AnsweredRequest, PredictionLog
+from serving.prediction_log import PredictionLog
 from serving.settings import Settings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
@@ -32,7 +33,7 @@ def answered(
     request_id: str = "r1", texts: tuple[str, ...] = ("awful phone!", "good"), user: str = "anna"
 ) -> AnsweredRequest:
     rows = np.resize(PROBABILITIES, (len(texts), 3))
-    return AnsweredRequest(request_id, NOON, texts, rows, np.zeros(len(texts), dtype=np.bool_), "7", 0.0042, "v2", user)
+    return AnsweredRequest(request_id, NOON, texts, rows, [False] * len(texts), "7", 0.0042, "v2", user)
 
 
 def settings(tmp_path: Path, target: str | None = None, **values: Any) -> Settings:
