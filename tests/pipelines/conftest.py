@@ -1,13 +1,14 @@
-"""A small data set, and the pipelines as commands in a state folder of the module's own."""
+"""A trained champion, and the pipelines as commands in a state folder of the module's own."""
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,34 +17,6 @@ import pytest
 
 from components.icwsm2014 import ARCHIVE
 from pipelines.local import LocalRun
-
-THINGS = [
-    *("camera", "phone", "router", "kettle", "tent", "lamp", "printer", "watch", "jacket", "speaker"),
-    *("tripod", "blender", "charger", "monitor", "bag", "drill", "toaster", "keyboard", "scooter", "fan"),
-]
-# Verdicts that VADER's word list does not know, so that a model has something to beat.
-VERDICTS = {
-    "negative": ["arrived dented", "leaks at the seam", "quit charging within a week", "froze during setup",
-                 "went straight back to the store", "cracked on the first trip", "overheats after ten minutes",
-                 "fell apart in my hands"],
-    "neutral": ["comes in a brown box", "has a two metre cable", "weighs about 300 grams", "was made in March",
-                "uses two batteries", "sits on the desk", "is the 2019 model", "measures ten inches"],
-    "positive": ["fits like a glove", "runs all day on one charge", "still looks new after a year",
-                 "sets up in seconds", "outlasts everything else I own", "is worth every cent", "is a joy to use",
-                 "does exactly what I need"],
-}  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def small_reviews() -> pd.DataFrame:
-    """Reviews that MiniLM learns in seconds."""
-    rows = [
-        (f"The {thing} {verdict}.", label)
-        for label, verdicts in VERDICTS.items()
-        for thing, verdict in itertools.product(THINGS, verdicts)
-    ]
-    frame = pd.DataFrame(rows, columns=["text", "label"])
-    return frame.assign(group_id=[f"review-{number}" for number in frame.index])
 
 
 @dataclass(frozen=True)
@@ -70,14 +43,58 @@ class Pipeline:
         return 0, result.stdout + result.stderr, LocalRun(Path(last["folder"]), tuple(last["tasks"]))
 
 
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Iterator[Pipeline]:
-    """The command in a fresh state folder, with the download cache of the clone."""
+@pytest.fixture(scope="session")
+def split_reviews(small_reviews: pd.DataFrame) -> pd.DataFrame:
+    """The small reviews with a split of their own that is large enough for windows: 240, 120 and 120 rows."""
+    shuffled = small_reviews.sample(frac=1, random_state=3, ignore_index=True)
+    return shuffled.assign(split=["train", "train", "validation", "test"] * (len(shuffled) // 4))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training run whose candidate became the champion, version 1."""
+
+    pipeline: Pipeline
+    run: LocalRun
+    database: Path
+    """MLflow's data base as the run left it; whoever copies it starts from that champion."""
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, data_cache: Path, split_reviews: pd.DataFrame) -> Trained:
+    """The training pipeline on `split_reviews`, run once for all modules."""
+    pipeline = Pipeline(new_state(tmp_path_factory, data_cache))
+    with own_state(pipeline.state):
+        code, output, run = pipeline.train(split_reviews, "good")
+    assert code == 0, output[-3000:]
+    assert run is not None
+    snapshot = pipeline.state / "trained.db"
+    shutil.copy(pipeline.state / "mlflow.db", snapshot)
+    return Trained(pipeline, run, snapshot)
+
+
+def new_state(tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Path:
+    """Return a fresh state folder with the download cache of the clone."""
     state = tmp_path_factory.mktemp("state")
     (state / "data").mkdir()
     if (data_cache / ARCHIVE).is_file():
         (state / "data" / ARCHIVE).symlink_to(data_cache / ARCHIVE)
+    return state
+
+
+@contextmanager
+def own_state(state: Path) -> Iterator[None]:
+    """Make a state folder the one of this process too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STATE_DIR", str(state))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield
+
+
+@pytest.fixture(scope="module")
+def pipeline(trained: Trained, tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Iterator[Pipeline]:
+    """The command in a state folder of the module's own, whose champion is that of `trained`."""
+    state = new_state(tmp_path_factory, data_cache)
+    shutil.copy(trained.database, state / "mlflow.db")
+    with own_state(state):
         yield Pipeline(state)
