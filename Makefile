@@ -51,10 +51,11 @@ ui: setup ## MLflow and Evidently in the browser (loopback, ports 5000 and 8000)
 test: setup ## every test
 	$(BIN)/python -m pytest
 
-lint: setup ## ruff, mypy --strict
+lint: setup ## ruff, mypy --strict, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/hadolint serving/Dockerfile components/Dockerfile
 
 bench: setup ## throughput and latency, side by side with plain KServe
 	$(BIN)/python tests/benchmarks/bench.py
@@ -63,8 +64,9 @@ manifests: setup ## compile the pipelines; render and validate every overlay
 	$(BIN)/python -m pipelines.run compile
 	@echo "make manifests: pipelines compiled; the overlays are not built yet" >&2; exit 1
 
-images: setup ## build and smoke-test both images
-	@echo "make images: not built yet; it comes with the Dockerfiles" >&2; exit 1
+images: setup ## build and smoke-test both images on a Docker engine
+	@if [ -z "$${DOCKER_HOST:-}" ] && [ -n "$${DOCKER_ENGINE:-}" ]; then engine=$$("$$DOCKER_ENGINE" start); eval "$$engine"; fi; \
+	$(BIN)/python tests/images/smoke.py
 
 clean: ## remove local state; keeps .venv
 	rm -rf $(STATE_DIR)

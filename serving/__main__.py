@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -43,6 +45,9 @@ def serve() -> None:
     # What is imported stays: looking through it for garbage again and again costs a fifth of the import, and
     # would lengthen every collection while serving.
     gc.disable()
+    # The first process of a container ignores a signal that it has no handler for. Until the server sets its own,
+    # nothing has been accepted that would have to be finished.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     _configure_logging()
     settings = _settings()
     from serving.source import ModelSource, first_model
