@@ -45,6 +45,11 @@ class GateThresholds:
 
     min_gain_over_baseline: float
     max_class_f1_loss: float
+    min_macro_f1_change: float
+    min_change_bound: float
+    """The change's lower confidence bound has to be above this."""
+    bound_level: float
+    """Of that one-sided bound: it is below the true change with this probability."""
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,53 @@ from components import metrics
 TRUTH = np.array([0, 0, 1, 1, 2, 2])
 
 
-def test_macro_f1_counts_an_unpredicted_class_as_zero() -> None:
-    assert metrics.macro_f1(TRUTH, np.array([0, 0, 0, 0, 2, 2])) == pytest.approx((2 / 3 + 0 + 1) / 3)
-
-
 def test_class_scores_by_hand() -> None:
     scores = metrics.class_scores(TRUTH, np.array([0, 1, 1, 1, 2, 0]))
     assert scores["negative"] == metrics.ClassScore(precision=0.5, recall=0.5, f1=0.5, support=2)
     assert scores["neutral"].recall == 1.0
+
+
+def test_bound_of_a_change_that_is_the_same_in_each_group_is_the_change() -> None:
+    """Resampling whole groups cannot vary it; resampling rows would."""
+    truth, after = np.tile(TRUTH, 20), np.tile([0, 1, 1, 1, 2, 2], 20)
+    groups = [str(number) for number in range(20) for _ in TRUTH]
+    change = metrics.macro_f1_change(truth, truth, after, groups, level=0.95)
+    assert change.macro_f1 == pytest.approx((2 / 3 + 4 / 5 + 1) / 3 - 1)
+    assert change.lower_bound == pytest.approx(change.macro_f1)
+
+
+@pytest.mark.parametrize(("level", "bound"), [(0.95, -1.0), (0.60, -0.5), (0.10, 0.0)])
+def test_bound_over_two_groups_is_known_exactly(level: float, bound: float) -> None:
+    """Drawn are twice the good group, both, or twice the bad one, with the chances ¼, ½ and ¼."""
+    truth = np.concatenate([TRUTH, TRUTH])
+    after = np.concatenate([TRUTH, (TRUTH + 1) % 3])
+    groups = ["good"] * 6 + ["bad"] * 6
+    change = metrics.macro_f1_change(truth, truth, after, groups, level=level)
+    assert change.lower_bound == pytest.approx(bound)
+
+
+def test_bound_over_many_rows_is_the_normal_one() -> None:
+    """With balanced classes and even errors macro-F1 varies as accuracy does, whose change is McNemar's."""
+    rows, worse, better = 3000, 300, 180
+    truth = np.arange(rows) % 3
+    before, after = truth.copy(), truth.copy()
+    after[:worse] = (truth[:worse] + 1 + np.arange(worse) // 3 % 2) % 3
+    before[worse : worse + better] = (truth[worse : worse + better] + 1 + np.arange(better) // 3 % 2) % 3
+    change = metrics.macro_f1_change(truth, before, after, [str(row) for row in range(rows)], level=0.95)
+    mean = (better - worse) / rows
+    error = np.sqrt(((better + worse) / rows - mean**2) / rows)
+    assert change.macro_f1 == pytest.approx(mean, abs=1e-6)
+    assert change.lower_bound == pytest.approx(mean - 1.645 * error, abs=0.15 * error)
+
+
+def test_equal_predictions_give_an_equal_bound_in_any_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    truth, before, after = random.integers(3, size=(3, 600))
+    groups = [str(group) for group in random.integers(50, size=600)]
+    first = metrics.macro_f1_change(truth, before, after, groups, level=0.95)
+    assert metrics.macro_f1_change(truth, before, after, groups, level=0.95) == first
+    monkeypatch.setattr(metrics, "_BLOCK", 50 * 7)
+    assert metrics.macro_f1_change(truth, before, after, groups, level=0.95) == first
 
 
 def test_confusion_has_truth_in_rows() -> None:
