@@ -40,7 +40,7 @@ serve: setup ## the predictor in the foreground on the current champion
 	$(BIN)/python -m serving
 
 monitor: setup ## the monitoring pipeline once, locally
-	$(BIN)/python -m pipelines.run local monitoring --param log=$(STATE)/predictions --param history=$(STATE)/drift/history --param labelled=$(STATE)/drift/labelled.parquet --param workspace=$(STATE)/evidently
+	$(BIN)/python -m pipelines.run local monitoring --param log=$${PREDICTION_LOG:-$(STATE)/predictions} --param history=$(STATE)/drift/history --param labelled=$(STATE)/drift/labelled.parquet --param workspace=$(STATE)/evidently
 
 ui: setup ## MLflow and Evidently in the browser (loopback, ports 5000 and 8000)
 	@echo "MLflow http://127.0.0.1:$(MLFLOW_PORT)  Evidently http://127.0.0.1:$(EVIDENTLY_PORT)"
@@ -51,10 +51,12 @@ ui: setup ## MLflow and Evidently in the browser (loopback, ports 5000 and 8000)
 test: setup ## every test
 	$(BIN)/python -m pytest
 
-lint: setup ## ruff, mypy --strict, hadolint
+lint: setup ## ruff, mypy --strict, actionlint, zizmor, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/actionlint
+	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/hadolint serving/Dockerfile components/Dockerfile
 
 bench: setup ## throughput and latency, side by side with plain KServe
