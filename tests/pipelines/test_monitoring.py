@@ -19,6 +19,8 @@ from feature_checks.contract import LABELS
 from feature_checks.prediction_record import FEEDBACK, PREDICTIONS, Kind, PredictionRecord, describe, segment_path
 from pipelines.local import LocalRun
 
+from .conftest import Pipeline, Trained
+
 WATCHED = {"watch", "decide", "alert"}
 RETRAINED = {"ingest", "check", "split", "train", "evaluate", "export", "verify", "gate", "reference", "register"}
 
@@ -74,17 +76,13 @@ class Log:
 
 
 @pytest.fixture(scope="module")
-def champion(pipeline: Any, small_reviews: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Champion:
-    more = small_reviews.assign(
-        text=small_reviews["text"].str.replace("The ", "My "), group_id="my-" + small_reviews["group_id"]
-    )
-    code, output, run = pipeline.train(pd.concat([small_reviews, more]), "reviews")
-    assert code == 0, output[-3000:]
+def champion(pipeline: Pipeline, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Champion:
+    del pipeline
     assert register.version_of("champion") == "1"
     bundle = bundles.load(register.download_bundle("1", tmp_path_factory.mktemp("champion")))
-    data = pd.read_parquet(run.artifact("split", "split_data"))
-    texts = data[data["split"] == "test"].sample(frac=1, random_state=0)["text"].tolist()
-    return Champion(OnnxClassifier(bundle), pipeline.state / "reviews.csv", texts)
+    data = pd.read_parquet(trained.run.artifact("split", "split_data"))
+    texts = data[data["split"] == "test"]["text"].tolist()
+    return Champion(OnnxClassifier(bundle), trained.pipeline.state / "good.csv", texts)
 
 
 @pytest.fixture
@@ -92,7 +90,9 @@ def log(tmp_path: Path, champion: Champion) -> Log:
     return Log(tmp_path / "log", champion.classifier)
 
 
-def watch(pipeline: Any, champion: Champion, log: Log, rows: int) -> tuple[set[str], dict[str, Any], dict[str, Any]]:
+def watch(
+    pipeline: Pipeline, champion: Champion, log: Log, rows: int
+) -> tuple[set[str], dict[str, Any], dict[str, Any]]:
     """Run the graph; return the tasks that ran, the report and the decision."""
     folder = log.folder.parent
     code, output, run = pipeline.run(
@@ -107,7 +107,7 @@ def watch(pipeline: Any, champion: Champion, log: Log, rows: int) -> tuple[set[s
 
 
 @pytest.mark.timeout(400)
-def test_a_quiet_window_leads_to_nothing(pipeline: Any, champion: Champion, log: Log) -> None:
+def test_a_quiet_window_leads_to_nothing(pipeline: Pipeline, champion: Champion, log: Log) -> None:
     log.answer(champion.test_texts)
     tasks, report, decision = watch(pipeline, champion, log, rows=500)
     assert (report["status"], report["drift"]) == ("judged", False), report["reasons"]
@@ -127,7 +127,7 @@ def test_a_quiet_window_leads_to_nothing(pipeline: Any, champion: Champion, log:
 )
 @pytest.mark.timeout(400)
 def test_a_window_that_cannot_be_judged_is_said_and_retrains_nothing(
-    changed: dict[str, Any] | None, status: str, reason: str, pipeline: Any, champion: Champion, log: Log
+    changed: dict[str, Any] | None, status: str, reason: str, pipeline: Pipeline, champion: Champion, log: Log
 ) -> None:
     if changed is not None:
         log.answer(champion.test_texts[:120], **changed)
@@ -140,7 +140,7 @@ def test_a_window_that_cannot_be_judged_is_said_and_retrains_nothing(
 
 @pytest.mark.timeout(400)
 def test_drift_twice_retrains_from_the_champion_on_the_labelled_rows(
-    pipeline: Any, champion: Champion, log: Log, reviews: pd.DataFrame
+    pipeline: Pipeline, champion: Champion, log: Log, reviews: pd.DataFrame
 ) -> None:
     rows = reviews.sample(400, random_state=0)
     log.answer(rows["text"][:200].tolist())
@@ -160,7 +160,7 @@ def test_drift_twice_retrains_from_the_champion_on_the_labelled_rows(
     assert parameters_of_version("2")["train.base_model"] == "models:/review-sentiment@champion"
 
 
-def newest(pipeline: Any, task: str) -> Path:
+def newest(pipeline: Pipeline, task: str) -> Path:
     folder = max((pipeline.state / "pipelines").rglob(task), key=lambda path: path.stat().st_mtime)
     return Path(folder)
 
