@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
 from components.state import git_revision
@@ -69,8 +69,11 @@ def build(tag: str) -> None:
 
 def bytes_above_base(client: docker.DockerClient, tag: str) -> int:
     """Return how many bytes an image adds to its base."""
-    size, base = (int(client.images.get(name).attrs["Size"]) for name in (tag, BASE_IMAGE))
-    return size - base
+    try:
+        base = client.images.get(BASE_IMAGE)
+    except ImageNotFound:  # BuildKit keeps what it pulls to itself
+        base = client.images.pull(BASE_IMAGE)
+    return int(client.images.get(tag).attrs["Size"]) - int(base.attrs["Size"])
 
 
 @contextmanager

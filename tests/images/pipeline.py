@@ -1,11 +1,10 @@
-"""The pipeline image: the compiled training pipeline, every step in a container of it, and one training step alone."""
+"""The pipeline image: the compiled training pipeline, every step in a container of it, and two steps alone."""
 
 from __future__ import annotations
 
 import itertools
-import os
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import docker
 import pandas as pd
@@ -17,6 +16,7 @@ from pipelines.run import compile_pipelines
 STEPS: Final = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate", "reference", "register")
 ARGUMENTS: Final = {"epochs": 1.0, "learning_rate": 5e-4, "max_rows": 64}
 """A model that has learned next to nothing, of the size of a real one: the gate may reject it."""
+DATA: Final = "/data.parquet"
 
 THINGS: Final = ("camera", "phone", "router", "kettle", "tent", "lamp", "printer", "watch", "jacket", "speaker")
 VERDICTS: Final = {
@@ -65,24 +65,20 @@ def train_by_pipeline(folder: Path) -> LocalRun:
 
 def train_alone(client: docker.DockerClient, pipeline: LocalRun, folder: Path) -> None:
     """Fine-tune for an epoch with the step's own command. Raises CheckFailed when no model comes of it."""
+    _run_on_split(client, pipeline, folder, ["components.train", "--data", DATA, "--epochs", "1"])
+    weights = folder / "output" / "model.safetensors"
+    require(weights.is_file() and weights.stat().st_size > 80e6, f"{weights} is not a MiniLM checkpoint")
+
+
+def report_alone(client: docker.DockerClient, pipeline: LocalRun, folder: Path) -> None:
+    """Compare the reviews with themselves in Evidently. Raises CheckFailed when no report comes of it."""
+    _run_on_split(client, pipeline, folder, ["monitoring", "report", "--reference", DATA, "--current", DATA])
+    for name in ("report.html", "report.json"):
+        require((folder / "output" / name).is_file(), f"the drift report wrote no {name}")
+
+
+def _run_on_split(client: docker.DockerClient, pipeline: LocalRun, folder: Path, arguments: list[str]) -> None:
     shared_folder(folder)
     data = pipeline.artifact("split", "split_data")
-    volumes = {str(data): {"bind": "/data.parquet", "mode": "ro"}, str(folder): {"bind": "/output", "mode": "rw"}}
-    command = [
-        "python",
-        "-m",
-        "components.train",
-        "--data",
-        "/data.parquet",
-        "--output",
-        "/output/model",
-        "--epochs",
-        "1",
-    ]
-    options: dict[str, Any] = {
-        "volumes": volumes,
-        "environment": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "")},
-    }
-    run(client, COMPONENTS, command, **options)
-    weights = folder / "model" / "model.safetensors"
-    require(weights.is_file() and weights.stat().st_size > 80e6, f"{weights} is not a MiniLM checkpoint")
+    volumes = {str(data): {"bind": DATA, "mode": "ro"}, str(folder): {"bind": "/work", "mode": "rw"}}
+    run(client, COMPONENTS, ["python", "-m", *arguments, "--output", "/work/output"], volumes=volumes)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker
+import drain
 import engine
 import pipeline
 import predictor
@@ -85,22 +86,24 @@ def _pipeline(client: docker.DockerClient, folder: Path, found: Found) -> Path:
         run = pipeline.train_by_pipeline(folder / "pipeline")
     found["pipeline_steps"] = run.tasks
     with _timed(found, "one training step"):
-        pipeline.train_alone(client, run, folder / "step")
+        pipeline.train_alone(client, run, folder / "training")
+    with _timed(found, "one drift report"):
+        pipeline.report_alone(client, run, folder / "report")
     return run.artifact("export", "exported") / BUNDLE_FOLDER
 
 
 def _predictor(client: docker.DockerClient, folder: Path, bundle: Path, found: Found) -> None:
     with _timed(found, "predictor"):
-        variables = {"GRACE_SECONDS": str(predictor.GRACE_SECONDS), "QUEUE_SECONDS": "60", "DRAIN_SECONDS": "60",
+        variables = {"GRACE_SECONDS": str(drain.GRACE_SECONDS), "QUEUE_SECONDS": "60", "DRAIN_SECONDS": "60",
                      "REQUEST_TIMEOUT_SECONDS": "60"}  # fmt: skip
         with predictor.predictor(client, bundle, folder / "served", **variables) as server:
             found["ready_seconds"] = predictor.check_ready_in_time(server)
             predictor.check_confined(server)
             predictor.check_protocols(server, bundle)
             predictor.check_health(server)
-            found["drained"] = predictor.check_drain(server)
+            found["drained"] = drain.check_drain(server)
         with predictor.predictor(client, bundle, folder / "ended") as server:
-            found["early_end_seconds"] = predictor.check_ends_while_starting(server)
+            found["early_end_seconds"] = drain.check_ends_while_starting(server)
 
 
 @contextmanager
