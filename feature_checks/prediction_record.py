@@ -39,9 +39,9 @@ class Descriptors(NamedTuple):
     """Share (0…1) of the characters other than white space that are not letters (Unicode category L)."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class PredictionRecord:
-    """One answered text. Not frozen: that would double the cost of making one."""
+    """One answered text."""
 
     request_id: str
     item: int

@@ -32,10 +32,10 @@ _FORMAT: Final = 1
 
 _KEY_BYTES: Final = 16
 
-_MEMORY = metrics.CACHE_LOOKUPS.labels("memory")
-_REDIS = metrics.CACHE_LOOKUPS.labels("redis")
-_IN_FLIGHT = metrics.CACHE_LOOKUPS.labels("in_flight")
-_MISS = metrics.CACHE_LOOKUPS.labels("miss")
+_MEMORY = metrics.CACHE_LOOKUPS.series("memory")
+_REDIS = metrics.CACHE_LOOKUPS.series("redis")
+_IN_FLIGHT = metrics.CACHE_LOOKUPS.series("in_flight")
+_MISS = metrics.CACHE_LOOKUPS.series("miss")
 
 Entries = dict[bytes, bytes]
 _InFlight = asyncio.Future[bytes | ServingError | None]
@@ -65,17 +65,26 @@ class ScoreCache:
         if self._link:
             await self._link.close()
 
+    def recall(self, model_digest: str, texts: Sequence[str]) -> Scores | None:
+        """Return the scores of texts that are all in memory; None where one is not, at the first such."""
+        if not self._on:
+            return None
+        entries = []
+        for key in _keys(model_digest, texts):
+            entry = self._memory.get(key)
+            if entry is None:
+                return None
+            entries.append(entry)
+        _MEMORY.inc(len(entries))
+        return _unpack(entries, [True] * len(entries))
+
     async def score(
         self, batcher: Batcher, model_digest: str, texts: Sequence[str], deadline: float | None = None
     ) -> Scores:
         """Return the scores of one or more texts; raises what `Batcher.score` raises."""
         if not self._on:
             return await batcher.score(texts, deadline)
-        keys = _keys(model_digest, texts)
-        entries = [entry for key in keys if (entry := self._memory.get(key)) is not None]
-        if len(entries) == len(keys):
-            _MEMORY.inc(len(keys))
-            return _unpack(entries, [True] * len(keys))
+        keys = list(_keys(model_digest, texts))
         found = {key: entry for key in keys if (entry := self._memory.get(key)) is not None}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         _MEMORY.inc(len(keys) - len(missing))
@@ -169,9 +178,9 @@ async def _await_others(theirs: Mapping[bytes, _InFlight], deadline: float | Non
     return found
 
 
-def _keys(model_digest: str, texts: Sequence[str]) -> list[bytes]:
+def _keys(model_digest: str, texts: Sequence[str]) -> Iterator[bytes]:
     prefix = _prefix(model_digest)
-    return [blake2b(prefix + normalise(text).encode(), digest_size=_KEY_BYTES).digest() for text in texts]
+    return (blake2b(prefix + normalise(text).encode(), digest_size=_KEY_BYTES).digest() for text in texts)
 
 
 @lru_cache(maxsize=16)

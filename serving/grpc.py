@@ -59,7 +59,7 @@ def _answers_errors(method: Method[Q, R]) -> Method[Q, R]:
         except Exception:  # a defect of ours must not reach the client as UNKNOWN
             logger.exception("a gRPC request failed")
             code, message = StatusCode.INTERNAL, "internal error; see the server's log"
-        metrics.REQUESTS.labels("grpc", code.name, "").inc()
+        metrics.REQUESTS.series("grpc", code.name, "").inc()
         await context.abort(code, message)
         raise AssertionError("abort returned")
 
@@ -132,7 +132,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         raw = bool(request.raw_input_contents)
         response = reply(self._predictor.name, request_id, parsed, answer, raw=raw)
         replied_at = time.perf_counter()
-        metrics.REQUESTS.labels("grpc", "OK", model.version).inc()
+        metrics.REQUESTS.series("grpc", "OK", model.version).inc()
         steps = Steps(parsed_at - started, scored_at - parsed_at, replied_at - scored_at)
         self._predictor.answered(answer, parsed.texts, request_id, "grpc", user, steps)
         return response

@@ -39,7 +39,7 @@ return {allowed, limit - used, tostring((tonumber(oldest) or now) + window - now
 """The times of the hits inside the window, newest first, in one list a user."""
 
 _COUNTERS: Final = {
-    (allowed, source): metrics.RATE_LIMIT_DECISIONS.labels("allowed" if allowed else "refused", source)
+    (allowed, source): metrics.RATE_LIMIT_DECISIONS.series("allowed" if allowed else "refused", source)
     for allowed in (True, False)
     for source in ("local", "redis")
 }

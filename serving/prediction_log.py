@@ -18,6 +18,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,13 +39,23 @@ would stop the loop for longer, five milliseconds at a time, by holding the inte
 KEY_FILE: Final = "log_hash_key"
 
 
+@dataclass(slots=True)
+class _Pending:
+    """Lines of one segment that wait to be written; one buffer, because thousands of small objects cost more."""
+
+    content: bytearray = field(default_factory=bytearray)
+    count: int = 0
+
+
 class PredictionLog:
     """Writes answered requests and feedback; see the module for what is kept when."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._maker = LineMaker(settings.log_text, hash_key(settings))
-        self._queue: deque[AnsweredRequest | Lines] = deque()
+        self._large: deque[AnsweredRequest] = deque()
+        self._pending: defaultdict[tuple[Kind, str], _Pending] = defaultdict(_Pending)
+        self._adding = threading.Lock()
         # Each counter has one writing thread, so their difference needs no lock.
         self._queued, self._taken = 0, 0
         folder = local_folder(settings.prediction_log)
@@ -69,14 +80,17 @@ class PredictionLog:
         count = len(answered.texts)
         if not self._accepts(count):
             return False
-        self._put(self._maker.predictions(answered) if count <= _AT_ONCE_TEXTS else answered, count)
+        if count <= _AT_ONCE_TEXTS:
+            self._add(self._maker.predictions(answered))
+        else:
+            self._large.append(answered)
         return True
 
     def append_feedback(self, record: FeedbackRecord) -> bool:
         """Queue one label; called on the event loop. False: the queue was full."""
         if not self._accepts(1):
             return False
-        self._put(self._maker.feedback(record), 1)
+        self._add(self._maker.feedback(record))
         return True
 
     async def close(self) -> None:
@@ -85,13 +99,10 @@ class PredictionLog:
 
     def _accepts(self, count: int) -> bool:
         if self._queued - self._taken + count <= self._settings.log_queue_lines:
+            self._queued += count
             return True
         DROPPED_LOG_LINES.labels("queue_full").inc(count)
         return False
-
-    def _put(self, item: AnsweredRequest | Lines, count: int) -> None:
-        self._queued += count
-        self._queue.append(item)
 
     def _close(self, timeout: float) -> None:
         started = time.monotonic()
@@ -110,16 +121,20 @@ class PredictionLog:
         self._close_segments(SegmentWriter.close)
 
     def _flush(self) -> None:
-        batches: dict[tuple[Kind, str], list[Lines]] = defaultdict(list)
-        # Only what is queued now: under load the loop adds as fast as this thread takes.
-        for _ in range(len(self._queue)):
-            item = self._queue.popleft()
-            lines = self._maker.predictions(item) if isinstance(item, AnsweredRequest) else item
-            batches[lines.kind, lines.date].append(lines)
-        for (kind, date), batch in batches.items():
-            count = sum(lines.number for lines in batch)
-            self._write(kind, date, b"".join(lines.content for lines in batch), count)
-            self._taken += count
+        # Only what is there now: under load the loop adds as fast as this thread takes.
+        for _ in range(len(self._large)):
+            self._add(self._maker.predictions(self._large.popleft()))
+        with self._adding:
+            pending, self._pending = self._pending, defaultdict(_Pending)
+        for (kind, date), lines in pending.items():
+            self._write(kind, date, bytes(lines.content), lines.count)
+            self._taken += lines.count
+
+    def _add(self, lines: Lines) -> None:
+        with self._adding:
+            pending = self._pending[lines.kind, lines.date]
+            pending.content += lines.content
+            pending.count += lines.number
 
     def _write(self, kind: Kind, date: str, content: bytes, count: int) -> None:
         if self._uploader and self._uploader.spool_bytes > self._settings.log_spool_bytes:

@@ -176,6 +176,11 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
 
     # -- requests ----------------------------------------------------------------------------------------------
 
+    def recall(self, model: LoadedModel, texts: Sequence[str]) -> Answer | None:
+        """Return the answer of one version where nothing has to be waited for."""
+        scores = self._cache.recall(model.digest, texts)
+        return None if scores is None else _answer(model, scores)
+
     async def score(self, model: LoadedModel, texts: Sequence[str], deadline: float | None) -> Answer:
         """Return the answer of one version; `deadline` is in the event loop's time.
 
@@ -189,7 +194,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
             model.in_flight -= 1
             if not model.in_flight:
                 model.idle.set()
-        return Answer(model, scores, Verdicts.of(scores.probabilities), sum(scores.truncated))
+        return _answer(model, scores)
 
     def answered(
         self, answer: Answer, texts: Sequence[str], request_id: str, protocol: str, user: str, steps: Steps
@@ -234,6 +239,10 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
     def get_output_types(self) -> list[dict[str, Any]]:
         """Return the output tensors' metadata."""
         return OUTPUT_TYPES
+
+
+def _answer(model: LoadedModel, scores: Scores) -> Answer:
+    return Answer(model, scores, Verdicts.of(scores.probabilities), sum(scores.truncated))
 
 
 def _return_freed_memory() -> None:

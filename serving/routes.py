@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from serving import metrics
 from serving.errors import MethodNotAllowed, NotFound, ServingError
@@ -79,7 +79,6 @@ class Routes:
         self._kserve_app = kserve_app
         self._identity = Identity(settings.trusted_proxies)
         self._request_ids = request_ids()
-        self._counters: dict[tuple[str, int, str], Any] = {}
         self._unknown = Route({})
         self._paths = self._routes(StatusPages(predictor, settings))
 
@@ -181,11 +180,7 @@ class Routes:
         return headers
 
     def _count(self, protocol: str, status: int, version: str) -> None:
-        key = (protocol, status, version)
-        counter = self._counters.get(key)
-        if counter is None:
-            counter = self._counters[key] = metrics.REQUESTS.labels(protocol, str(status), version)
-        counter.inc()
+        metrics.REQUESTS.series(protocol, str(status), version).inc()
 
     # -- predictions -------------------------------------------------------------------------------------------
 
@@ -228,11 +223,12 @@ class Routes:
     async def _score(self, exchange: Exchange, request: InferRequest) -> tuple[Answer, float, float]:
         """Return the answer, and the clock before and after it."""
         parsed = time.perf_counter()
-        deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_seconds
         model = self._predictor.model(exchange.version)
         exchange.model_version = model.version
-        waiting = self._predictor.score(model, request.texts, deadline)
-        answer = await exchange.unless_client_leaves(waiting)
+        answer = self._predictor.recall(model, request.texts)
+        if answer is None:
+            deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_seconds
+            answer = await exchange.unless_client_leaves(self._predictor.score(model, request.texts, deadline))
         return answer, parsed, time.perf_counter()
 
     def _success(

@@ -8,7 +8,7 @@ from kserve.metrics import POST_HIST_TIME, PRE_HIST_TIME, PREDICT_HIST_TIME
 from prometheus_client import REGISTRY, Histogram
 
 from serving import metrics
-from serving.batch_histogram import BatchHistogram
+from serving.loop_metrics import LoopHistogram
 from serving.protocol import Verdicts
 
 
@@ -20,11 +20,11 @@ class Steps(NamedTuple):
     reply: float
 
 
-def _in_place_of(histogram: Histogram) -> BatchHistogram:
+def _in_place_of(histogram: Histogram) -> LoopHistogram:
     """Take over one of KServe's histograms, its name, label and buckets, at a tenth of its cost."""
     (family,) = histogram.describe()
     REGISTRY.unregister(histogram)
-    return BatchHistogram(family.name, family.documentation, ["model_name"], Histogram.DEFAULT_BUCKETS[:-1])
+    return LoopHistogram(family.name, family.documentation, ["model_name"], Histogram.DEFAULT_BUCKETS[:-1])
 
 
 _PREPROCESS: Final = _in_place_of(PRE_HIST_TIME)

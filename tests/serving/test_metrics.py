@@ -11,11 +11,11 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from feature_checks.contract import LABELS
 from serving import metrics
-from serving.batch_histogram import BatchHistogram
 from serving.batcher import Batcher
 from serving.cache import ScoreCache
 from serving.engine import FakeEngine
 from serving.limits import RateLimiter
+from serving.loop_metrics import LoopCounter, LoopHistogram
 from serving.settings import Settings
 
 KNOWN_LABELS = {
@@ -29,7 +29,7 @@ def ours() -> Iterator[tuple[str, str, Sequence[str]]]:
     for value in vars(metrics).values():
         if isinstance(value, MetricWrapperBase):
             yield value._name, value._documentation, value._labelnames
-        elif isinstance(value, BatchHistogram):
+        elif isinstance(value, LoopCounter | LoopHistogram):
             yield value.name, value.documentation, value.label_names
 
 

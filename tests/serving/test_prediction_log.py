@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import fcntl
 import json
 import shutil
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 from s3fs import S3FileSystem
 
-from feature_checks.prediction_record import HASH_PREFIX, FeedbackRecord
+from feature_checks.prediction_record import HASH_PREFIX, FeedbackRecord, PredictionRecord
 from serving.log_lines import AnsweredRequest
 from serving.metrics import DROPPED_LOG_LINES, LOG_UPLOADS
 from serving.prediction_log import PredictionLog
@@ -88,6 +89,7 @@ async def test_a_line_holds_everything_about_one_text(tmp_path: Path) -> None:
         "protocol": "v2",
         "user_hash": first["user_hash"],
     }
+    assert list(first) == [field.name for field in dataclasses.fields(PredictionRecord)]
     assert (second["item"], second["label"]) == (1, "positive")
     assert len(first["user_hash"]) == 32
 

@@ -31,7 +31,12 @@ def redis() -> Iterator[ValkeyServer]:
 @pytest.fixture
 def pair(redis: ValkeyServer, tmp_path: Path, tiny_bundle: Bundle) -> Iterator[list[str]]:
     """The addresses of two servers."""
-    variables = {"MODEL_URI": str(tiny_bundle.folder), "REDIS_URL": redis.connection_url, "PREDICTION_LOG": "off"}
+    variables = {
+        "MODEL_URI": str(tiny_bundle.folder),
+        "REDIS_URL": redis.connection_url,
+        "REDIS_TIMEOUT_SECONDS": "5",  # a busy machine is not a dead Redis
+        "PREDICTION_LOG": "off",
+    }
     with ExitStack() as stack:
         servers = [
             stack.enter_context(live(tmp_path / name, ready=False, RATE_LIMIT="100/minute", **variables))

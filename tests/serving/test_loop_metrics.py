@@ -1,13 +1,13 @@
-"""The request path's histogram shows exactly what prometheus_client's own would."""
+"""The request path's metrics show exactly what prometheus_client's own would."""
 
 from __future__ import annotations
 
 import threading
 
 import pytest
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from serving.batch_histogram import BatchHistogram
+from serving.loop_metrics import LoopCounter, LoopHistogram
 
 BUCKETS = (0.001, 0.5, 2.5)
 # The bounds themselves, values beside them, and powers of two, whose sums are exact in any order.
@@ -16,10 +16,16 @@ VALUES = [0.001, 0.5, 2.5, 2**-10, 2**-9, 0.25, 0.75, 4.0, 0.0]
 
 def own(values: list[float]) -> str:
     registry = CollectorRegistry()
-    series = BatchHistogram("seconds", "How long", ["protocol"], BUCKETS, registry).series("v2")
+    series = LoopHistogram("seconds", "How long", ["protocol"], BUCKETS, registry).series("v2")
     for value in values:
         series.observe(value)
     return generate_latest(registry).decode()
+
+
+def shown(registry: CollectorRegistry) -> str:
+    """A scrape without prometheus_client's times of creation."""
+    text = generate_latest(registry).decode()
+    return "".join(line for line in text.splitlines(keepends=True) if "_created" not in line)
 
 
 def reference(values: list[float]) -> str:
@@ -27,8 +33,17 @@ def reference(values: list[float]) -> str:
     series = Histogram("seconds", "How long", ["protocol"], buckets=BUCKETS, registry=registry).labels("v2")
     for value in values:
         series.observe(value)
-    text = generate_latest(registry).decode().splitlines(keepends=True)
-    return "".join(line for line in text if "_created" not in line)
+    return shown(registry)
+
+
+def test_counters_are_those_of_prometheus_client() -> None:
+    own_registry, registry = CollectorRegistry(), CollectorRegistry()
+    ours = LoopCounter("requests_total", "Requests", ["protocol", "status"], own_registry)
+    theirs = Counter("requests_total", "Requests", ["protocol", "status"], registry=registry)
+    for protocol, status, times in (("v1", "200", 3), ("v2", "429", 1), ("v1", "200", 2)):
+        ours.series(protocol, status).inc(times)
+        theirs.labels(protocol, status).inc(times)
+    assert generate_latest(own_registry).decode() == shown(registry)
 
 
 @pytest.mark.parametrize("times", [0, 1])
@@ -38,7 +53,7 @@ def test_a_scrape_shows_what_prometheus_clients_own_would(times: int) -> None:
 
 def test_reading_again_counts_nothing_twice() -> None:
     registry = CollectorRegistry()
-    series = BatchHistogram("seconds", "How long", [], BUCKETS, registry).series()
+    series = LoopHistogram("seconds", "How long", [], BUCKETS, registry).series()
     series.extend(VALUES)
     assert generate_latest(registry) == generate_latest(registry)
     series.observe(1.0)
@@ -49,7 +64,7 @@ def test_reading_again_counts_nothing_twice() -> None:
 
 def test_scrapes_while_values_arrive_lose_none() -> None:
     registry = CollectorRegistry()
-    series = BatchHistogram("seconds", "How long", [], BUCKETS, registry).series()
+    series = LoopHistogram("seconds", "How long", [], BUCKETS, registry).series()
     done = threading.Event()
 
     def scrape() -> None:
@@ -69,7 +84,7 @@ def test_scrapes_while_values_arrive_lose_none() -> None:
 
 
 def test_what_waits_to_be_binned_is_bounded() -> None:
-    series = BatchHistogram("seconds", "How long", [], BUCKETS, CollectorRegistry()).series()
+    series = LoopHistogram("seconds", "How long", [], BUCKETS, CollectorRegistry()).series()
     for _ in range(10_000):
         series.observe(1.0)
     assert len(series._pending) < 5_000
