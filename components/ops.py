@@ -5,7 +5,7 @@ import functools
 from kfp import dsl
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Markdown, Metrics, Model, Output
 
-IMAGE = "review-sentiment/pipeline-python:0.1.0"
+IMAGE = "review-sentiment-components:0.1.0"
 """Placeholder image; `python -m pipelines.run compile --image REF@DIGEST` sets the real one."""
 
 step = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=False)
