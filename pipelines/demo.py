@@ -21,9 +21,9 @@ import typer
 from rich.progress import track
 from rich.table import Table
 
+from feature_checks.state import state_dir
 from pipelines import demo_drift
 from pipelines.demo_command import DemoFailed, console, run_pipeline
-from pipelines.local import state_dir
 from pipelines.server import ServerFailed, ServerProcess
 
 REQUESTS: Final = 500

@@ -15,10 +15,11 @@ from typing import Any, Final, Protocol
 import httpx
 import pandas as pd
 
-from feature_checks.contract import GROUP_ID, LABEL, LABELS, SPLIT, TEXT
+from feature_checks import scores
+from feature_checks.contract import GROUP_ID, LABEL, SPLIT, TEXT
 from feature_checks.splits import assign_splits
+from feature_checks.state import state_dir
 from pipelines.demo_command import DemoFailed, console, run_module, run_pipeline
-from pipelines.local import state_dir
 from pipelines.server import MODEL, ServerProcess
 
 QUIET, FIRST, SECOND = 500, 500, 1500
@@ -81,8 +82,13 @@ def tweets_by_split(folder: Path) -> dict[str, pd.DataFrame]:
     """Return the tweets, shuffled: `train` is replayed and labelled, `test` only ever measured."""
     path = folder / "tweets.parquet"
     run_module("components.ingest", "--source", "icwsm2014:tweets", "--output", str(path))
-    tweets = assign_splits(pd.read_parquet(path)).sample(frac=1, random_state=0)
-    return {name: tweets[tweets[SPLIT] == name] for name in ("train", "test")}
+    return shuffled_splits(pd.read_parquet(path))
+
+
+def shuffled_splits(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the rows of the splits `train` and `test`, each in one random order."""
+    rows = assign_splits(frame).sample(frac=1, random_state=0)
+    return {name: rows[rows[SPLIT] == name] for name in ("train", "test")}
 
 
 def by_review(frame: pd.DataFrame) -> pd.DataFrame:
@@ -131,11 +137,7 @@ def macro_f1(client: httpx.Client, rows: pd.DataFrame) -> float:
     for start in range(0, len(rows), BATCH):
         batch = rows[TEXT].tolist()[start : start + BATCH]
         found += [one["label"] for one in predict(client, batch).json()["predictions"]]
-    pairs = list(zip(rows[LABEL], found, strict=True))
-    scores = [
-        2 * sum(pair == (name, name) for pair in pairs) / sum(pair.count(name) for pair in pairs) for name in LABELS
-    ]
-    return round(sum(scores) / len(scores), 4)
+    return round(scores.macro_f1(scores.class_indices(rows[LABEL].tolist()), scores.class_indices(found)), 4)
 
 
 def watch(kept: Path, rows: int, retraining: Sequence[str] = ()) -> Watched:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_checks.state import state_dir
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,11 +35,6 @@ class LocalRun:
     def artifact(self, task: str, name: str) -> Path:
         """Return the path of a step's output artifact."""
         return self.folder / task / name
-
-
-def state_dir() -> Path:
-    """Return the folder of all local state, absolute (environment: STATE_DIR, default .local)."""
-    return Path(os.environ.get("STATE_DIR") or ".local").absolute()
 
 
 def run_local(compiled: Path, arguments: Mapping[str, str]) -> LocalRun:
