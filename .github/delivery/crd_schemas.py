@@ -1,6 +1,6 @@
 """Fetch the CRD schemas of crd_schemas.toml by pinned release and digest.
 
-python .github/delivery/crd_schemas.py crds            # into crds/crds; any digest that is absent or other: no file
+python .github/delivery/crd_schemas.py crds            # into crds; any digest that is absent or other: no file
 python .github/delivery/crd_schemas.py crds --record   # write the digests of what is there now, for a person to review
 """
 
@@ -21,14 +21,13 @@ class DigestError(Exception):
 
 
 def fetch(listed: Path, folder: Path) -> list[Path]:
-    """Fetch every listed schema into `folder`/crds; return the files. Raises DigestError before any is written."""
+    """Fetch every listed schema into `folder`; return the files. Raises DigestError before any is written."""
     schemas = tomllib.loads(listed.read_text(encoding="utf-8"))["schema"]
     contents = {schema["file"]: _verified(schema) for schema in schemas}
-    target = folder / "crds"
-    target.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in contents.items():
-        (target / name).write_bytes(content)
-    return [target / name for name in contents]
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
 
 
 def record(listed: Path) -> int:

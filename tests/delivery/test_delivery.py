@@ -45,7 +45,7 @@ def schemas(tmp_path: Path) -> Path:
 def test_a_schema_with_the_recorded_digest_is_fetched(schemas: Path, tmp_path: Path) -> None:
     result = run(str(schemas), tmp_path / "to")
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "to" / "crds" / "one.yaml").read_text() == "kind: CustomResourceDefinition\n"
+    assert (tmp_path / "to" / "one.yaml").read_text() == "kind: CustomResourceDefinition\n"
 
 
 def test_a_schema_that_is_not_the_recorded_one_is_refused(schemas: Path, tmp_path: Path) -> None:
