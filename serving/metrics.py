@@ -23,6 +23,9 @@ REQUEST_SECONDS: Final = LoopHistogram(
 MODEL_INFO: Final = Gauge(
     "sentiment_model_info", "1 for the version that is served", ["model_version", "digest", "arithmetic"]
 )
+MODEL_CREATED: Final = Gauge(
+    "sentiment_model_created_timestamp_seconds", "Unix time at which the served version's bundle was exported"
+)
 READY: Final = Gauge("sentiment_ready", "1 while the predictor is ready")
 REFUSED_BUNDLES: Final = Counter("sentiment_refused_bundles_total", "Bundles that were not served", ["reason"])
 

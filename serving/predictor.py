@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import kserve
@@ -156,6 +157,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         self._models[new.version] = self._current = new
         metrics.MODEL_INFO.clear()
         metrics.MODEL_INFO.labels(new.version, prepared.bundle.digest[:12], prepared.arithmetic).set(1)
+        metrics.MODEL_CREATED.set(datetime.fromisoformat(prepared.bundle.manifest.created).timestamp())
         metrics.READY.set(not self._draining)
         logger.info("version %s is served%s", new.version, f" in place of {old.version}" if old else "")
         if old is not None:

@@ -38,7 +38,7 @@ VERSION = "3"
 
 def prepared(version: str, digest: str = "0" * 64, engine: FakeEngine | None = None) -> Prepared:
     """A version on the engine without weights."""
-    manifest = Manifest(256, 1.0, 0.1, FileDigest("", 0), "", "", "", {})
+    manifest = Manifest(256, 1.0, 0.1, FileDigest("", 0), "", "", "2026-01-01T00:00:00+00:00", {})
     return Prepared(version, Bundle(Path(), manifest, digest), engine or FakeEngine(), "int8")
 
 

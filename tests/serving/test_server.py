@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
@@ -51,6 +52,7 @@ def test_metrics_hold_kserves_names_and_ours(server: LiveServer) -> None:
         assert f'{name}_count{{model_name="sentiment"}}' in text
     assert 'sentiment_requests_total{model_version="' in text
     assert "sentiment_model_info{" in text
+    assert re.search(r"^sentiment_model_created_timestamp_seconds 1\.\d+e\+09$", text, flags=re.MULTILINE)
 
 
 def test_bytes_that_are_no_http_get_an_error_in_the_one_format(server: LiveServer) -> None:
