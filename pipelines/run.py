@@ -56,8 +56,11 @@ EXPERIMENT: Final = typer.Option(
 FOLDER: Final = typer.Option(COMPILED, "--compiled", help="Folder of the compiled pipelines (see `compile --image`).")
 
 
-def compile_pipelines(folder: Path, image: str = "") -> list[Path]:
-    """Compile every pipeline into `folder`/NAME.yaml; `image` replaces the image of all components."""
+def compile_pipelines(folder: Path, image: str = "", env: Mapping[str, str] | None = None) -> list[Path]:
+    """Compile every pipeline into `folder`/NAME.yaml.
+
+    `image` replaces the image of all components, `env` becomes environment variables of all their containers.
+    """
     from kfp import compiler
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,16 +68,19 @@ def compile_pipelines(folder: Path, image: str = "") -> list[Path]:
     for name, load in PIPELINES.items():
         path = folder / f"{name}.yaml"
         compiler.Compiler().compile(load(), str(path))
-        if image:
-            _set_image(path, image)
+        if image or env:
+            _set_containers(path, image, env or {})
         written.append(path)
     return written
 
 
-def _set_image(path: Path, image: str) -> None:
+def _set_containers(path: Path, image: str, env: Mapping[str, str]) -> None:
     documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
     for executor in documents[0]["deploymentSpec"]["executors"].values():
-        executor["container"]["image"] = image
+        container = executor["container"]
+        container["image"] = image or container["image"]
+        known = {variable["name"]: variable["value"] for variable in container.get("env", [])}
+        container["env"] = [{"name": name, "value": value} for name, value in (known | dict(env)).items()]
     path.write_text(yaml.safe_dump_all(documents, sort_keys=False), encoding="utf-8")
 
 
@@ -82,12 +88,13 @@ def _set_image(path: Path, image: str) -> None:
 def compile_command(
     output: Path = typer.Option(COMPILED, help="Folder for the YAML files."),
     image: str = typer.Option("", help="Image of every component, by digest: REF@sha256:…"),
+    env: list[str] = typer.Option([], help="NAME=VALUE, an environment variable of every component; no secrets."),
 ) -> None:
     """Write the compiled pipelines.
 
-    Example: python -m pipelines.run compile --image registry/pipeline@sha256:…
+    Example: python -m pipelines.run compile --image registry/pipeline@sha256:… --env MLFLOW_TRACKING_URI=http://mlflow:5000
     """
-    for path in compile_pipelines(output, image):
+    for path in compile_pipelines(output, image, parse_params(env)):
         typer.echo(f"compiled {path}")
 
 

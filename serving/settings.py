@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     batch_texts: PositiveInt = Field(default=12, description="most texts in one inference batch")
     batch_tokens: PositiveInt = Field(default=256, description="most tokens in one inference batch, padding included")
     queue_seconds: PositiveFloat = Field(
-        default=0.15, description="estimated wait, in seconds, past which a request is refused with 503"
+        default=0.1, description="estimated wait, in seconds, past which a request is refused with 503"
     )
     queue_texts: PositiveInt = Field(
         default=30_000, description="most texts that wait for inference; past it a request is refused with 503"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,11 +30,25 @@ def test_the_committed_pipelines_have_no_field_that_kubeflow_does_not_know(name:
     assert json_format.ParseDict(document, PipelineSpec()).root.dag.tasks
 
 
+def executors_of(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
+    return found
+
+
+def test_settings_reach_every_component_beside_its_own(tmp_path: Path) -> None:
+    own = executors_of(compile_pipelines(tmp_path / "own")[0])
+    told = executors_of(compile_pipelines(tmp_path / "told", env={"MLFLOW_TRACKING_URI": "http://mlflow"})[0])
+    for name, executor in told.items():
+        container, before = executor["container"], own[name]["container"]
+        assert {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow"} in container["env"]
+        assert [*before.get("env", [])] == container["env"][:-1]
+        assert container["image"] == before["image"]
+
+
 def test_an_image_replaces_that_of_every_component(tmp_path: Path) -> None:
     image = "registry.example/pipeline-python@sha256:" + "0" * 64
     (path, *_) = compile_pipelines(tmp_path, image)
-    executors = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"].values()
-    assert {executor["container"]["image"] for executor in executors} == {image}
+    assert {executor["container"]["image"] for executor in executors_of(path).values()} == {image}
 
 
 def test_the_graph_and_the_step_have_the_same_defaults() -> None:
