@@ -26,7 +26,7 @@ from serving.source import ModelSource
 def main(
     bundle: Annotated[Path | None, typer.Option(help="a bundle folder; default: what MODEL_URI names")] = None,
     texts: Annotated[Path | None, typer.Option(help="CSV, JSONL or Parquet; default: the Amazon reviews")] = None,
-    seconds: Annotated[float, typer.Option(help="length of each load")] = 8.0,
+    seconds: Annotated[float, typer.Option(help="length of each load")] = 6.0,
     overload_seconds: Annotated[float, typer.Option(help="length of the overload")] = 60.0,
 ) -> None:
     """Measure, write STATE_DIR/bench/results.json and print the ratios."""
@@ -76,14 +76,7 @@ def _measure(bench: Bench, console: Console) -> dict[str, Result]:
             found[name] = result
             console.print(f"{name}: {result}", highlight=False)
 
-    # The limit is measured before and after, because a shared machine is not always equally fast.
-    first = scenarios.raw_engine(bench)
-    add({"plain loop, one text": scenarios.plain_loop(bench)})
     add(scenarios.uncached(bench))
-    second = scenarios.raw_engine(bench)
-    add({"raw engine": {name: round((first[name] + second[name]) / 2, 3) for name in first}})
-    for name, result in scenarios.peers(bench):
-        add({name: result})
     add(scenarios.cached(bench))
     add(scenarios.overload(bench, found["single, 64 connections"]["per_second"]))
     return found
