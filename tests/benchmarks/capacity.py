@@ -21,6 +21,8 @@ import typer
 from kpa import Kpa, KpaSettings, Window
 from numpy.typing import NDArray
 
+from serving.settings import Settings
+
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 STEP = 0.1
 """Seconds."""
@@ -38,7 +40,7 @@ class Pod:
     vcpus: float
     start: float
     """Seconds from the decision to readiness."""
-    queue: float = 0.15
+    queue: float = Settings.model_fields["queue_seconds"].default
     """The server's QUEUE_SECONDS: a request that would wait longer is refused with 503."""
 
     @property
