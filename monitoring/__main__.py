@@ -62,7 +62,7 @@ def report(
     model_version: Annotated[str, typer.Option(help="With --log: only predictions of this version.")] = "",
     history: HistoryUrl = "",
     labelled: Annotated[str, typer.Option(help="Parquet file or URL for the labelled rows, as training data.")] = "",
-    workspace: Annotated[Path | None, typer.Option(help="Evidently workspace to add the report to.")] = None,
+    workspace: Annotated[str, typer.Option(help="Evidently workspace to add the report to: folder or URL.")] = "",
     mlflow: Annotated[str, typer.Option(help="MLflow tracking URI to log the report to.")] = "",
     thresholds: ThresholdsFile = limits.DEFAULT,
 ) -> None:
@@ -82,7 +82,7 @@ def report(
                 log, max_rows=bound, end=_moment(end), hours=hours, last_rows=rows, model_version=model_version or None
             )
         )
-        keep = watch.Keep(history, str(workspace or ""), mlflow)
+        keep = watch.Keep(history, workspace, mlflow)
         found = watch.report(reference, now, output, keep, values)
     except WindowError as error:
         _refuse(str(error))

@@ -24,10 +24,11 @@ PROJECT: Final = "review-sentiment"
 BINS: Final = 20
 
 
-def write(compared: Compared, folder: Path, workspace: Path | None = None) -> Path:
+def write(compared: Compared, folder: Path, workspace: str = "") -> Path:
     """Write report.html, report.json and (for judged windows) evidently.json; return the HTML's path.
 
-    With a workspace, the report is added to it for Evidently's user interface. The HTML opens without network.
+    With a workspace, a folder or the URL of a running Evidently, the report is added to it for Evidently's pages.
+    The HTML opens without network.
     """
     folder.mkdir(parents=True, exist_ok=True)
     compared.report.save(folder)
@@ -39,7 +40,7 @@ def write(compared: Compared, folder: Path, workspace: Path | None = None) -> Pa
     snapshot.save_json(str(folder / SNAPSHOT))
     content = snapshot.get_html_str(as_iframe=False)
     path.write_text(content.replace("<body>", f"<body>{_summary(compared.report)}", 1), encoding="utf-8")
-    if workspace is not None:
+    if workspace:
         _add_to_workspace(workspace, snapshot)
     return path
 
@@ -91,10 +92,10 @@ def _evidently_function(score_of: Callable[[Any, Any], float]) -> Callable[..., 
     return compare
 
 
-def _add_to_workspace(folder: Path, snapshot: Any) -> None:
-    from evidently.ui.workspace import Workspace
+def _add_to_workspace(where: str, snapshot: Any) -> None:
+    from evidently.ui.workspace import RemoteWorkspace, Workspace
 
-    workspace = Workspace.create(str(folder))
+    workspace = RemoteWorkspace(where) if where.startswith(("http://", "https://")) else Workspace.create(where)
     found = workspace.search_project(PROJECT)
     project = found[0] if found else workspace.create_project(PROJECT)
     workspace.add_run(project.id, snapshot, include_data=False)

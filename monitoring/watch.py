@@ -21,7 +21,7 @@ class Keep:
     history: str = ""
     """Folder or fsspec URL of reports and decisions."""
     workspace: str = ""
-    """Folder of an Evidently workspace."""
+    """An Evidently workspace: a folder, or the URL of a running Evidently."""
     mlflow: str = ""
     """MLflow tracking URI."""
 
@@ -48,7 +48,7 @@ def report(reference: str, current: Window, output: Path, keep: Keep, limits: Th
 
     limits = limits or thresholds.load()
     compared = compare(from_file(reference, limits.window.reference_rows), current, limits)
-    drift.write(compared, output, Path(keep.workspace) if keep.workspace else None)
+    drift.write(compared, output, keep.workspace)
     if keep.history:
         History(keep.history).add_report(compared.report, datetime.now(UTC))
     if keep.mlflow:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pandas as pd
 import pytest
 
@@ -15,6 +19,7 @@ from monitoring import drift
 from monitoring.report import Compared, compare
 from monitoring.thresholds import Thresholds
 from monitoring.window import Window
+from pipelines.server import free_ports
 
 MAX_HTML_BYTES = 10_000_000
 
@@ -32,7 +37,7 @@ def compared(
 @pytest.fixture(scope="module")
 def folder(compared: Compared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
-    drift.write(compared, folder, folder / "workspace")
+    drift.write(compared, folder, str(folder / "workspace"))
     return folder
 
 
@@ -69,6 +74,34 @@ def test_the_report_is_in_the_workspace(folder: Path) -> None:
     workspace = Workspace.create(str(folder / "workspace"))
     (project,) = workspace.search_project(drift.PROJECT)
     assert len(workspace.list_runs(project.id)) == 1
+
+
+def test_a_running_evidently_takes_the_report_over_http(compared: Compared, tmp_path: Path) -> None:
+    from evidently.ui.workspace import RemoteWorkspace, Workspace
+
+    (port,) = free_ports(1)
+    evidently = str(Path(sys.executable).with_name("evidently"))
+    command = [evidently, "ui", "--workspace", str(tmp_path / "pages"), "--port", str(port)]
+    log = tmp_path / "evidently.log"
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            address, ends = f"http://127.0.0.1:{port}", time.monotonic() + 60
+            while not _answers(address):
+                assert process.poll() is None and time.monotonic() < ends, log.read_text()
+                time.sleep(0.1)
+            drift.write(compared, tmp_path / "report", address)
+            drift.write(compared, tmp_path / "report", address)
+            (project,) = RemoteWorkspace(address).search_project(drift.PROJECT)
+        finally:
+            process.terminate()
+    assert len(Workspace.create(str(tmp_path / "pages")).list_runs(project.id)) == 2
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address + "/api/version").status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_window_that_was_not_judged_has_a_page_too(
