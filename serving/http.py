@@ -8,7 +8,7 @@ as looking up a cached answer.
 from __future__ import annotations
 
 import logging
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -16,6 +16,9 @@ from serving.exchange import CLOSE, Receive, Reply, Scope
 from serving.routes import Routes
 
 logger = logging.getLogger(__name__)
+
+_FIRST_REQUEST_SECONDS: Final = 1.0
+"""How long a new connection is kept open for its first request after the listener has closed."""
 
 
 class HttpProtocol(HttpToolsProtocol):
@@ -28,6 +31,13 @@ class HttpProtocol(HttpToolsProtocol):
         self.transport.write(head + b"connection: close\r\n\r\n" + body)
         self.transport.close()
         logger.debug("refused a connection: %s", msg)
+
+    def shutdown(self) -> None:
+        """Close the connection once it is idle; one that is new may have its first request on its way in."""
+        if cast("RequestResponseCycle | None", self.cycle) is None:
+            self.loop.call_later(_FIRST_REQUEST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if not (isinstance(app, Routes) and app.owns(cast("Scope", cycle.scope))):

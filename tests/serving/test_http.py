@@ -6,12 +6,15 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
 
-from .conftest import LiveServer
+from feature_checks.bundle import Bundle
+
+from .conftest import LiveServer, live, until
 
 BODY = json.dumps({"instances": ["It is good."]}).encode()
 PREDICT = b"POST /v1/models/sentiment:predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -101,3 +104,15 @@ def test_metrics_share_the_connection_with_our_routes(server: LiveServer) -> Non
         assert b"predictions" in reply(stream)[2]
         client.sendall(b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
         assert b"sentiment_requests_total" in stream.read()
+
+
+def test_a_connection_accepted_before_the_end_has_its_request_answered(tmp_path: Path, tiny_bundle: Bundle) -> None:
+    with live(tmp_path, MODEL_URI=str(tiny_bundle.folder), PREDICTION_LOG="off") as server:
+        with connection(server) as (client, stream):
+            assert server.status("/v2/health/live") == 200  # by now the connection before it is accepted too
+            server.process.terminate()
+            until(lambda: server.status("/v2/health/live") is None)
+            client.sendall(PREDICT)
+            status, headers, _ = reply(stream)
+        assert server.process.wait(timeout=30) == 0
+    assert (status, headers[b"connection"]) == (b"HTTP/1.1 200 OK", b"close")
