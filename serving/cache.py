@@ -69,12 +69,11 @@ class ScoreCache:
         """Return the scores of texts that are all in memory; None where one is not, at the first such."""
         if not self._on:
             return None
-        entries = []
-        for key in _keys(model_digest, texts):
-            entry = self._memory.get(key)
-            if entry is None:
-                return None
-            entries.append(entry)
+        memory = self._memory
+        try:
+            entries = [memory[key] for key in _keys(model_digest, texts)]
+        except KeyError:
+            return None
         _MEMORY.inc(len(entries))
         return _unpack(entries, [True] * len(entries))
 

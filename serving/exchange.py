@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 import orjson
@@ -49,23 +48,22 @@ def error_reply(error: ServingError) -> Reply:
     return Reply(error.status, orjson.dumps({"error": error.message}), JSON, error.headers)
 
 
-@dataclass(slots=True)
 class Exchange:
     """One request on its way through the routes."""
 
-    scope: Scope
-    receive: Receive
-    request_id: str
-    headers: dict[bytes, bytes] = field(init=False)
-    """Of a repeated header the last one."""
-    version: str | None = None
-    """The model version in the path."""
-    user: str = ""
-    model_version: str = ""
-    """The version that answered, once one has."""
+    __slots__ = ("headers", "model_version", "receive", "request_id", "scope", "user", "version")
 
-    def __post_init__(self) -> None:
-        self.headers = dict(self.scope["headers"])
+    def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.request_id = request_id
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        """Of a repeated header the last one."""
+        self.version: str | None = None
+        """The model version in the path."""
+        self.user = ""
+        self.model_version = ""
+        """The version that answered, once one has."""
 
     def text(self, name: bytes) -> str | None:
         """Return a header's value as text."""

@@ -157,7 +157,8 @@ class Routes:
             logger.exception("request %s failed", exchange.request_id)
             reply = json_reply({"error": f"internal error; see the server's log, {exchange.request_id}"}, 500)
         self._count(route.protocol, reply.status, exchange.model_version)
-        return reply._replace(headers=self._headers(reply, exchange.request_id, decision))
+        headers = self._headers(reply, exchange.request_id, decision)
+        return Reply(reply.status, reply.body, reply.content_type, headers)
 
     async def _allowance(self, exchange: Exchange) -> Decision | None:
         client = exchange.scope.get("client")

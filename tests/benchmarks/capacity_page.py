@@ -50,7 +50,7 @@ against cases worked by hand.
 
 - Target per pod: max(1, concurrency x {utilization:.0%}) = {target:.2g} requests in flight, with the concurrency target
   {concurrency:g}: what Little's law gives at 70 % load (rate x mean latency = {in_flight:.1f} in flight), divided by
-  {utilization:.0%}.
+  {utilization:.0%}. The manifests' `scaleTarget` is the same.
 - Every {tick:g} s: pods = ceil(mean in flight over {stable_window:g} s / target); at most {max_scale_up_rate:g} x and
   at least 1/{max_scale_down_rate:g} of the ready ones, at most {max_scale} (`--max-replicas`).
 - Panic: when ceil(mean over {panic_window:g} s / target) is {panic_threshold:.0%} of the ready pods or more, the larger
