@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import subprocess
@@ -76,6 +77,7 @@ def test_the_report_is_in_the_workspace(folder: Path) -> None:
     assert len(workspace.list_runs(project.id)) == 1
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # Evidently's client never closes its connections
 def test_a_running_evidently_takes_the_report_over_http(compared: Compared, tmp_path: Path) -> None:
     from evidently.ui.workspace import RemoteWorkspace, Workspace
 
@@ -95,6 +97,8 @@ def test_a_running_evidently_takes_the_report_over_http(compared: Compared, tmp_
         finally:
             process.terminate()
     assert len(Workspace.create(str(tmp_path / "pages")).list_runs(project.id)) == 2
+    del project
+    gc.collect()  # here, where the warning about them is let pass
 
 
 def _answers(address: str) -> bool:
