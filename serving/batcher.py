@@ -93,7 +93,11 @@ class Batcher:
         self._first: asyncio.Future[None] = self._loop.create_future()
         for _ in range(self._threads):
             self._workers.spawn()
-        await self._first
+        try:
+            await self._first
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """Answer what has been accepted, then end the threads. Later calls of `score` raise NotReady."""

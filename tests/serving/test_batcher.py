@@ -302,7 +302,21 @@ async def test_an_engine_that_cannot_run_is_refused_at_the_start() -> None:
     with pytest.raises(EngineFailed, match="no such instruction"):
         await batcher.start()
     assert not batcher.healthy
-    await batcher.stop()
+
+
+async def test_a_start_that_fails_in_one_thread_ends_the_others() -> None:
+    class FailsOnce(FakeEngine):
+        probed = threading.Lock()
+
+        def run(self, batch: Sequence[EncodedText]) -> Probabilities:
+            if self.probed.acquire(blocking=False):
+                raise RuntimeError("no memory left")
+            return super().run(batch)
+
+    before = set(threading.enumerate())
+    with pytest.raises(EngineFailed, match="no memory left"):
+        await Batcher(FailsOnce(), Settings(engine_threads=2)).start()
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name == "engine"]
 
 
 async def test_stopping_answers_what_was_accepted_and_nothing_after(start: Started) -> None:
