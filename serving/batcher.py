@@ -23,8 +23,7 @@ from serving.workers import Died, Event, Outcome, Started, Workers
 logger = logging.getLogger(__name__)
 
 _INLINE_CHARS: Final = 4_000
-"""Requests of at most this many characters are tokenised on the event loop: about 0.3 ms; a hand-over costs
-0.1."""
+"""The longest request that is tokenised on the event loop: about 0.3 ms; a hand-over costs 0.1."""
 
 _SLICE: Final = 256
 """Texts of a large request that are tokenised at a time."""
@@ -122,12 +121,11 @@ class Batcher:
         self._admit(len(texts))
         self._active += 1
         try:
-            async with asyncio.timeout_at(deadline):
-                encoded = await self._encode(texts)
-                probabilities = await self._infer(encoded, deadline)
-        except TimeoutError as error:
+            encoded = await self._encode(texts, deadline)
+            probabilities = await self._infer(encoded, deadline)
+        except DeadlineExceeded:
             metrics.DROPPED.labels("deadline").inc()
-            raise DeadlineExceeded("the deadline passed before the answer was ready") from error
+            raise
         except asyncio.CancelledError:
             metrics.DROPPED.labels("client_left").inc()
             raise
@@ -151,7 +149,7 @@ class Batcher:
             retry_after=wait,
         )
 
-    async def _encode(self, texts: Sequence[str]) -> list[EncodedText]:
+    async def _encode(self, texts: Sequence[str], deadline: float | None) -> list[EncodedText]:
         started = time.perf_counter()
         try:
             if sum(map(len, texts)) <= _INLINE_CHARS:
@@ -159,8 +157,12 @@ class Batcher:
             else:
                 encoded = []
                 for start in range(0, len(texts), _SLICE):
+                    if deadline is not None and self._loop.time() >= deadline:
+                        raise DeadlineExceeded
                     part = texts[start : start + _SLICE]
                     encoded += await self._loop.run_in_executor(self._tokeniser, self._engine.encode, part)
+        except DeadlineExceeded:
+            raise
         except Exception as error:
             raise EngineFailed(f"tokenising {len(texts)} texts failed: {error!r}") from error
         _TOKENISE_SECONDS.observe(time.perf_counter() - started)
@@ -170,10 +172,13 @@ class Batcher:
         now = time.monotonic()
         job = Job(encoded, math.inf if deadline is None else now + deadline - self._loop.time(), now)
         self._futures[job] = future = self._loop.create_future()
+        timer = None if deadline is None else self._loop.call_at(deadline, _expire, future)
         self._workers.push(job)
         try:
             await future
         finally:
+            if timer is not None:
+                timer.cancel()
             del self._futures[job]
             if job.remaining:
                 self._workers.remove(job)
@@ -242,6 +247,11 @@ class Batcher:
     def _respawn(self) -> None:
         if not self._stopped:
             self._workers.spawn()
+
+
+def _expire(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_exception(DeadlineExceeded())
 
 
 def _engine_failed(cause: BaseException) -> ServingError:

@@ -166,7 +166,7 @@ async def _await_others(theirs: Mapping[bytes, _InFlight], deadline: float | Non
         async with asyncio.timeout_at(deadline):
             await asyncio.wait(theirs.values())
     except TimeoutError as error:
-        raise DeadlineExceeded("the deadline passed before the answer was ready") from error
+        raise DeadlineExceeded from error
     for key, future in theirs.items():
         answer = future.result()
         if isinstance(answer, ServingError):

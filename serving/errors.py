@@ -111,6 +111,9 @@ class DeadlineExceeded(ServingError):
     status = 504
     grpc_code = "DEADLINE_EXCEEDED"
 
+    def __init__(self) -> None:
+        super().__init__("the deadline passed before the answer was ready")
+
 
 class EngineFailed(ServingError):
     """Inference failed for a reason that is not the client's."""

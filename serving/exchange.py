@@ -1,16 +1,14 @@
-"""One HTTP request as the routes see it: its body read within bounds, its client watched while it waits."""
+"""One HTTP request as the routes see it, its body read within bounds."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from serving.errors import ServingError, TooLarge
 
-T = TypeVar("T")
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,12 +19,10 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 JSON: Final = b"application/json"
 CLOSE: Final = (b"connection", b"close")
 """The header of a connection's last reply."""
-_PATIENCE: Final = 0.005
-"""Seconds before a waiting request's client is watched: most answers are faster, and watching costs a task."""
 
 
 class ClientLeft(Exception):
-    """The client closed the connection before its answer was ready: there is nobody to reply to."""
+    """The client closed the connection before its request was whole: there is nobody to reply to."""
 
 
 class Reply(NamedTuple):
@@ -95,45 +91,3 @@ class Exchange:
         if message["type"] == "http.disconnect":
             raise ClientLeft
         return message
-
-    async def unless_client_leaves(self, answer: Awaitable[T]) -> T:
-        """Return what `answer` gives. Cancels it and raises ClientLeft when the client disconnects first."""
-        watch = _Watch(self.receive)
-        try:
-            return await answer
-        except asyncio.CancelledError:
-            if watch.client_left:
-                raise ClientLeft from None
-            raise
-        finally:
-            watch.stop()
-
-
-class _Watch:
-    """Cancels the task that made it when the client disconnects."""
-
-    __slots__ = ("_receive", "_task", "_timer", "_watcher", "client_left")
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self._task = asyncio.current_task()
-        self._watcher: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(_PATIENCE, self._begin)
-        self.client_left = False
-
-    def _begin(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.client_left = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def stop(self) -> None:
-        self._timer.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self.client_left and self._task is not None:
-            self._task.uncancel()

@@ -1,12 +1,14 @@
 """uvicorn's HTTP protocol with a shorter way for the routes' replies, and errors in the one error format.
 
-uvicorn parses, keeps connections alive and notices clients that leave. A reply of the routes is complete when
-it is made, so its head and body are written at once: through ASGI's messages the same bytes cost as much again
-as looking up a cached answer.
+uvicorn parses and keeps connections alive. A reply of the routes is complete when it is made, so its head and
+body are written at once: through ASGI's messages the same bytes cost as much again as looking up a cached
+answer. A request whose client leaves is cancelled from here, so that none needs a second task to watch its
+client.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final, cast
 
@@ -23,6 +25,14 @@ _FIRST_REQUEST_SECONDS: Final = 1.0
 
 class HttpProtocol(HttpToolsProtocol):
     """One connection; its application is `Routes`."""
+
+    _answering: asyncio.Task[None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the request that nobody waits for any more."""
+        super().connection_lost(exc)
+        if self._answering is not None:
+            self._answering.cancel()
 
     def send_400_response(self, msg: str) -> None:
         """Answer bytes that are no HTTP request."""
@@ -43,7 +53,7 @@ class HttpProtocol(HttpToolsProtocol):
         if not (isinstance(app, Routes) and app.owns(cast("Scope", cycle.scope))):
             super()._start_asgi_task(cycle, app)
             return
-        task = self.loop.create_task(_answer(cycle, app))
+        self._answering = task = self.loop.create_task(_answer(cycle, app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
@@ -53,7 +63,7 @@ async def _answer(cycle: RequestResponseCycle, routes: Routes) -> None:
         reply = await routes.answer(cast("Scope", cycle.scope), cast("Receive", cycle.receive))
         if cycle.flow.write_paused:
             await cycle.flow.drain()
-        if reply is not None and not cycle.disconnected:
+        if not cycle.disconnected:
             _send(cycle, reply)
     except Exception:  # a defect of ours must not leave the client waiting
         logger.exception("a connection is closed without an answer")

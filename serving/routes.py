@@ -131,12 +131,11 @@ class Routes:
             await self._kserve_app(scope, receive, send)
             return
         reply = await self.answer(scope, receive)
-        if reply is not None:
-            await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-            await send({"type": "http.response.body", "body": reply.body})
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.body})
 
-    async def answer(self, scope: Scope, receive: Receive) -> Reply | None:
-        """Return one request's reply, None for a client that left. Nothing that a client sends makes this raise."""
+    async def answer(self, scope: Scope, receive: Receive) -> Reply:
+        """Return one request's reply; cancelled, or raising ClientLeft, where the client left before it."""
         path = scope["path"]
         exchange = Exchange(scope, receive, next(self._request_ids))
         route, exchange.version = self._find(path)
@@ -150,9 +149,9 @@ class Routes:
             reply = await handler(exchange)
         except ServingError as error:
             reply = error_reply(error)
-        except ClientLeft:
+        except (ClientLeft, asyncio.CancelledError):
             self._count(route.protocol, _CLIENT_LEFT_STATUS, exchange.model_version)
-            return None
+            raise
         except Exception:  # a defect of ours must not take the connection down
             logger.exception("request %s failed", exchange.request_id)
             reply = json_reply({"error": f"internal error; see the server's log, {exchange.request_id}"}, 500)
@@ -229,7 +228,7 @@ class Routes:
         answer = self._predictor.recall(model, request.texts)
         if answer is None:
             deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_seconds
-            answer = await exchange.unless_client_leaves(self._predictor.score(model, request.texts, deadline))
+            answer = await self._predictor.score(model, request.texts, deadline)
         return answer, parsed, time.perf_counter()
 
     def _success(

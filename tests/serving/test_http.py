@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from feature_checks.bundle import Bundle
+from serving import metrics
+from serving.engine import FakeEngine
+from serving.http import HttpProtocol
 
 from .conftest import LiveServer, live, until
 
@@ -116,3 +122,24 @@ def test_a_connection_accepted_before_the_end_has_its_request_answered(tmp_path:
             status, headers, _ = reply(stream)
         assert server.process.wait(timeout=30) == 0
     assert (status, headers[b"connection"]) == (b"HTTP/1.1 200 OK", b"close")
+
+
+@pytest.mark.parametrize("missing", [0, 5])
+async def test_a_client_that_leaves_is_not_waited_for(make_wire: Callable[..., Any], missing: int) -> None:
+    wire = await make_wire(engine=FakeEngine(seconds_per_token=0.2))
+    state, config = ServerState(), Config(wire.routes, log_config=None, proxy_headers=False)
+    config.load()
+    listener = await asyncio.get_running_loop().create_server(lambda: HttpProtocol(config, state, {}), "127.0.0.1", 0)
+    model = wire.predictor.current
+    left = metrics.REQUESTS.series("v1", "499", "" if missing else model.version)
+    before = left.value
+    async with listener:
+        _, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        writer.write(PREDICT[: len(PREDICT) - missing])
+        await asyncio.sleep(0.1)
+        assert len(state.tasks) == 1
+        writer.close()
+        async with asyncio.timeout(0.5):
+            await asyncio.wait(state.tasks)
+    assert model.in_flight == 0
+    assert left.value == before + 1

@@ -512,26 +512,6 @@ async def test_full_queue_is_503_with_retry_after(make_wire: Callable[..., Any])
     assert int(reply.headers["retry-after"]) >= 1
 
 
-async def test_client_that_leaves_is_not_waited_for(make_wire: Callable[..., Any]) -> None:
-    wire = await make_wire(engine=FakeEngine(seconds_per_token=0.2))
-    body = orjson.dumps(GOOD)
-    messages = [{"type": "http.request", "body": body}, {"type": "http.disconnect"}]
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        return messages.pop(0)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "method": "POST", "path": INFER, "headers": [], "client": ("127.0.0.1", 1)}
-    async with asyncio.timeout(0.5):
-        await wire.routes(scope, receive, send)
-    assert sent == []
-    assert wire.predictor.current is not None
-    assert wire.predictor.current.in_flight == 0
-
-
 async def test_a_defect_of_ours_is_500_in_the_one_format(make_wire: Callable[..., Any]) -> None:
     class Broken(FakeEngine):
         def encode(self, texts: Any) -> Any:
