@@ -57,10 +57,10 @@ class PredictionRecord:
     confidence: float
     probabilities: tuple[float, float, float]
     """In contract order."""
-    model_version: str
-    cached: bool
     latency_ms: float
     """Of the whole request."""
+    model_version: str
+    cached: bool
     protocol: str
     user_hash: str
     """Keyed hash of the user; empty where there is none."""

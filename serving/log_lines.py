@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -51,6 +51,14 @@ class Lines(NamedTuple):
     number: int
 
 
+_LINE: Final = (
+    '{"request_id":"%s","item":%d,"timestamp":"%s","text":%s,"length":%d,"words":%d,"non_letters":%.6f,'
+    '"label":"%s","confidence":%.6f,"probabilities":[%.6f,%.6f,%.6f],"latency_ms":%.3f,'
+)
+"""The beginning of a PredictionRecord as JSON. Filling it in takes half the time of dumping a dictionary: the log
+was a fifth of what a cached answer costs."""
+
+
 class LineMaker:
     """Makes lines, with texts and users kept, hashed or left out. Any thread may call it."""
 
@@ -58,45 +66,31 @@ class LineMaker:
         """`key` is that of every hash."""
         self._text_policy = text_policy
         self._key = key
-        self._user_hash: Callable[[str], str] = lru_cache(maxsize=4096)(self._hash)
+        self._ending: Callable[[str, bool, str, str], bytes] = lru_cache(maxsize=4096)(self._make_ending)
 
     def predictions(self, answered: AnsweredRequest) -> Lines:
         """Return one line, a PredictionRecord, for each text of an answered request."""
         timestamp = _timestamp(answered.time)
-        user_hash, latency_ms = self._user_hash(answered.user), round(1000 * answered.latency_seconds, 3)
-        rows = zip(answered.texts, answered.probabilities.tolist(), answered.cached, strict=True)
+        request_id, latency_ms = answered.request_id, 1000 * answered.latency_seconds
         lines = []
-        for item, (text, row, cached) in enumerate(rows):
-            label = row.index(max(row))
-            probabilities = (round(row[0], 6), round(row[1], 6), round(row[2], 6))
-            length, words, non_letters = describe(text)
-            # A dictionary: making and writing a PredictionRecord takes three microseconds more.
-            record = {
-                "request_id": answered.request_id,
-                "item": item,
-                "timestamp": timestamp,
-                "text": stored_text(text, self._text_policy, self._key),
-                "length": length,
-                "words": words,
-                "non_letters": round(non_letters, 6),
-                "label": LABELS[label],
-                "confidence": probabilities[label],
-                "probabilities": probabilities,
-                "model_version": answered.model_version,
-                "cached": cached,
-                "latency_ms": latency_ms,
-                "protocol": answered.protocol,
-                "user_hash": user_hash,
-            }
-            lines.append(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        for item, (text, row) in enumerate(zip(answered.texts, answered.probabilities.tolist(), strict=True)):
+            confidence = max(row)
+            label = LABELS[row.index(confidence)]
+            stored = orjson.dumps(stored_text(text, self._text_policy, self._key)).decode()
+            about = (request_id, item, timestamp, stored, *describe(text))
+            start = _LINE % (*about, label, confidence, *row, latency_ms)
+            ending = self._ending(answered.model_version, answered.cached[item], answered.protocol, answered.user)
+            lines.append(start.encode() + ending)
         return Lines(PREDICTIONS, timestamp[:10], b"".join(lines), len(lines))
 
     def feedback(self, record: FeedbackRecord) -> Lines:
         """Return the line of one label."""
         return Lines(FEEDBACK, record.timestamp[:10], orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE), 1)
 
-    def _hash(self, user: str) -> str:
-        return keyed_hash(user, self._key) if user else ""
+    def _make_ending(self, model_version: str, cached: bool, protocol: str, user: str) -> bytes:
+        user_hash = keyed_hash(user, self._key) if user else ""
+        members = {"model_version": model_version, "cached": cached, "protocol": protocol, "user_hash": user_hash}
+        return orjson.dumps(members, option=orjson.OPT_APPEND_NEWLINE)[1:]
 
 
 def _timestamp(seconds: float) -> str:

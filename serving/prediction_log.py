@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 FLUSH_SECONDS: Final = 0.1
 WARN_EVERY_SECONDS: Final = 30.0
 _AT_ONCE_TEXTS: Final = 32
-"""Requests of at most so many texts become lines on the event loop, about 10 us a text: a thread that did it
+"""Requests of at most so many texts become lines on the event loop, about 6 us a text: a thread that did it
 would stop the loop for longer, five milliseconds at a time, by holding the interpreter lock."""
 KEY_FILE: Final = "log_hash_key"
 
