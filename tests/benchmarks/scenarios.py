@@ -131,23 +131,27 @@ def in_turns(loads: Mapping[str, Callable[[], Result]]) -> dict[str, Result]:
 def uncached(bench: Bench) -> dict[str, Result]:
     """Measure distinct single texts beside the raw engine and plain KServe, a batch of 1,000, and both at once."""
     found: dict[str, Result] = {}
-    with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
+    with (
+        predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server,
+        plain_kserve(bench.bundle, bench.log) as plain,
+        plain_kserve(bench.bundle, bench.log, "threads") as threaded,
+    ):
         found["start"] = {"resident_mib": server.resident_mib, "start_seconds": server.start_seconds}
-        with plain_kserve(bench.bundle, bench.log) as plain:
-            found |= in_turns(
-                {
-                    "plain loop, one text": lambda: plain_loop(bench),
-                    "single, 1 connections": lambda: bench.load(server, connections=1),
-                }
-            )
-            found |= in_turns(
-                {
-                    "raw engine": lambda: raw_engine(bench),
-                    "single, 64 connections": lambda: bench.load(server, connections=64),
-                    "plain KServe, 64 connections": lambda: bench.load(plain, connections=64),
-                    "1,000 texts in one request": lambda: bench.load(server, connections=1, batch=1000),
-                }
-            )
+        found |= in_turns(
+            {
+                "plain loop, one text": lambda: plain_loop(bench),
+                "single, 1 connections": lambda: bench.load(server, connections=1),
+            }
+        )
+        found |= in_turns(
+            {
+                "raw engine": lambda: raw_engine(bench),
+                "single, 64 connections": lambda: bench.load(server, connections=64),
+                "plain KServe, 64 connections": lambda: bench.load(plain, connections=64),
+                "plain KServe in threads, 64 connections": lambda: bench.load(threaded, connections=64),
+                "1,000 texts in one request": lambda: bench.load(server, connections=1, batch=1000),
+            }
+        )
         for connections in (16, 32):
             found[f"single, {connections} connections"] = bench.load(server, connections=connections)
         bulk = found["1,000 texts in one request"]

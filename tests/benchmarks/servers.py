@@ -48,10 +48,10 @@ class Server:
 
 
 @contextmanager
-def plain_kserve(bundle: Path | str, log: IO[str]) -> Iterator[Server]:
-    """Serve the bundle, or `null`, with plain KServe."""
+def plain_kserve(bundle: Path | str, log: IO[str], *options: str) -> Iterator[Server]:
+    """Serve the bundle, or `null`, with plain KServe; plain_kserve.py says what `options` there are."""
     port = free_port()
-    with _running([str(_HERE / "plain_kserve.py"), str(port), str(bundle)], port, {}, log) as server:
+    with _running([str(_HERE / "plain_kserve.py"), str(port), str(bundle), *options], port, {}, log) as server:
         yield server
 
 

@@ -67,3 +67,12 @@ def test_the_page_says_that_it_is_a_simulation_and_equal_options_give_equal_file
     assert run(tmp_path, *options, "--peak", "100") == table
     for name in ("CAPACITY.md", "capacity-day.png", "capacity-burst.png"):
         assert (folder / name).read_bytes() == (tmp_path / name).read_bytes()
+
+
+def test_the_manifests_aim_where_the_published_page_simulates() -> None:
+    manifests = Path(__file__).parents[2] / "manifests"
+    simulated = re.search(r"concurrency target\s+(\d+)", (manifests / "CAPACITY.md").read_text(encoding="utf-8"))
+    assert simulated
+    files = [*manifests.glob("base/inference-service*.yaml"), manifests / "canary" / "challenger.yaml"]
+    targets = [re.findall(r"scaleTarget: (\d+)", file.read_text(encoding="utf-8")) for file in files]
+    assert targets == [[simulated[1]]] * 3
