@@ -21,6 +21,7 @@ import drain
 import engine
 import pipeline
 import predictor
+import supply_chain
 import typer
 from engine import COMPONENTS, SERVING, CheckFailed, require
 from rich.console import Console
@@ -44,6 +45,10 @@ def main() -> None:
         client = engine.connect()
         _build(client, found)
         with _work_folder(client) as folder:
+            with _timed(found, "bill of materials and audit"):
+                packages = supply_chain.list_packages(folder)
+                found["sbom_components"] = supply_chain.check_sbom(packages)
+                found["audit"] = supply_chain.check_audit(packages)
             bundle = _pipeline(client, folder, found)
             _predictor(client, folder, bundle, found)
     except CheckFailed as failure:
@@ -120,6 +125,8 @@ def _print(found: Found) -> None:
         table.add_row(tag, f"{size / MEGABYTE:.0f}", f"{MAX_SERVING_BYTES / MEGABYTE:.0f}" if tag == SERVING else "")
     CONSOLE.print(table)
     table = Table("check", "found")
+    table.add_row("predictor's bill of materials", f"{found['sbom_components']} components")
+    table.add_row("audit of the predictor", found["audit"])
     table.add_row("pipeline steps, each in a container", " ".join(found["pipeline_steps"]))
     table.add_row("predictor ready on 1 CPU, 1 GiB", f"{found['ready_seconds']:.1f} s")
     table.add_row("answered after SIGTERM", found["drained"])
