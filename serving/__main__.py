@@ -72,7 +72,9 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         for problem in error.errors():
-            logger.error("%s: %s; found %r", str(problem["loc"][0]).upper(), problem["msg"], problem["input"])
+            name = str(problem["loc"][0])
+            found = "a secret" if "SecretStr" in str(Settings.model_fields[name].annotation) else problem["input"]
+            logger.error("%s: %s; found %r", name.upper(), problem["msg"], found)
         sys.exit(2)
 
 

@@ -7,7 +7,6 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,16 +16,11 @@ from serving.cores import available_cores
 from serving.engine import Engine
 from serving.errors import DeadlineExceeded, EngineFailed, NotReady, Overloaded, ServingError
 from serving.settings import Settings
+from serving.tokeniser import Tokeniser
 from serving.work_queue import Batch, BatchLimits, Job
 from serving.workers import Died, Event, Outcome, Started, Workers
 
 logger = logging.getLogger(__name__)
-
-_INLINE_CHARS: Final = 4_000
-"""The longest request that is tokenised on the event loop: about 0.3 ms; a hand-over costs 0.1."""
-
-_SLICE: Final = 256
-"""Texts of a large request that are tokenised at a time."""
 
 _ALWAYS_TEXTS: Final = 32
 """Texts for each worker that may wait however slow the machine seems. Without them a moment of slowness could
@@ -37,8 +31,6 @@ _FIRST_BATCH: Final = (0.02, 200.0)
 
 _MEMORY: Final = 0.9
 """How much of the measured speed is kept from one batch to the next."""
-
-_TOKENISE_SECONDS: Final = metrics.TOKENISE_SECONDS.series()
 
 _RESPAWN_SECONDS: Final = (0.0, 0.1, 0.5, 2.0, 5.0)
 """Pause before a dead worker's replacement, by how many have died since one last finished a batch."""
@@ -64,7 +56,7 @@ class Batcher:
         self._settings = settings
         self._threads = settings.engine_threads or available_cores()
         self._workers = Workers(engine, BatchLimits(settings.batch_texts, settings.batch_tokens), self._post)
-        self._tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._tokeniser = Tokeniser(engine)
         self._always_accepted = _ALWAYS_TEXTS * self._threads
         self._futures: dict[Job, asyncio.Future[None]] = {}
         self._alive = 0
@@ -108,7 +100,7 @@ class Batcher:
             await self._idle.wait()
         self._stopped = True
         await asyncio.to_thread(self._workers.stop)
-        self._tokeniser.shutdown()
+        self._tokeniser.close()
         # Batcher and workers refer to each other: the engine's memory must not wait for the garbage collector.
         del self._engine
 
@@ -121,7 +113,7 @@ class Batcher:
         self._admit(len(texts))
         self._active += 1
         try:
-            encoded = await self._encode(texts, deadline)
+            encoded = await self._tokeniser.encode(texts, deadline)
             probabilities = await self._infer(encoded, deadline)
         except DeadlineExceeded:
             metrics.DROPPED.labels("deadline").inc()
@@ -138,7 +130,7 @@ class Batcher:
     def _admit(self, count: int) -> None:
         if self._stopping or not self._alive:
             raise NotReady("no engine worker is running; try again in a moment", retry_after=1)
-        waiting, wait = self._workers.waiting_texts, self.estimated_wait
+        waiting, wait = self._workers.waiting_texts + self._tokeniser.texts, self.estimated_wait
         short = wait <= self._settings.queue_seconds or self._workers.texts_ahead < self._always_accepted
         if short and waiting + count <= self._settings.queue_texts:
             return
@@ -148,25 +140,6 @@ class Batcher:
             f"texts or {self._settings.queue_seconds} s may wait: try again later",
             retry_after=wait,
         )
-
-    async def _encode(self, texts: Sequence[str], deadline: float | None) -> list[EncodedText]:
-        started = time.perf_counter()
-        try:
-            if sum(map(len, texts)) <= _INLINE_CHARS:
-                encoded = self._engine.encode(texts)
-            else:
-                encoded = []
-                for start in range(0, len(texts), _SLICE):
-                    if deadline is not None and self._loop.time() >= deadline:
-                        raise DeadlineExceeded
-                    part = texts[start : start + _SLICE]
-                    encoded += await self._loop.run_in_executor(self._tokeniser, self._engine.encode, part)
-        except DeadlineExceeded:
-            raise
-        except Exception as error:
-            raise EngineFailed(f"tokenising {len(texts)} texts failed: {error!r}") from error
-        _TOKENISE_SECONDS.observe(time.perf_counter() - started)
-        return encoded
 
     async def _infer(self, encoded: list[EncodedText], deadline: float | None) -> Probabilities:
         now = time.monotonic()

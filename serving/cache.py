@@ -52,7 +52,7 @@ class ScoreCache:
         self._memory: TTLCache[bytes, bytes] = TTLCache(settings.cache_entries, settings.cache_ttl_seconds)
         self._in_flight: dict[bytes, _InFlight] = {}
         self._link = (
-            RedisLink(settings.redis_url, "cache", settings.redis_timeout_seconds)
+            RedisLink(settings.redis_url.get_secret_value(), "cache", settings.redis_timeout_seconds)
             if self._on and settings.redis_url
             else None
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from serving.errors import ServingError, TooLarge
+from serving.errors import DeadlineExceeded, ServingError, TooLarge
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,12 +48,16 @@ def error_reply(error: ServingError) -> Reply:
 class Exchange:
     """One request on its way through the routes."""
 
-    __slots__ = ("headers", "model_version", "receive", "request_id", "scope", "user", "version")
+    __slots__ = ("deadline", "headers", "model_version", "receive", "request_id", "scope", "user", "version", "whole")
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str) -> None:
+    def __init__(self, scope: Scope, receive: Receive, request_id: str, deadline: float, whole: bool) -> None:
         self.scope = scope
         self.receive = receive
         self.request_id = request_id
+        self.deadline = deadline
+        """Of the reply, in the event loop's time."""
+        self.whole = whole
+        """Whether the body is already there."""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """Of a repeated header the last one."""
         self.version: str | None = None
@@ -67,10 +72,22 @@ class Exchange:
         return None if value is None else value.decode("latin-1")
 
     async def body(self, limit: int) -> bytes:
-        """Return the request body. Raises TooLarge past `limit` bytes, ClientLeft when it never ends."""
+        """Return the request body.
+
+        Raises TooLarge past `limit` bytes, DeadlineExceeded when it takes too long, ClientLeft when it never ends.
+        """
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise TooLarge(f"body: found {int(length)} bytes; send at most {limit}")
+        if self.whole:
+            return await self._read(limit)
+        try:
+            async with asyncio.timeout_at(self.deadline):
+                return await self._read(limit)
+        except TimeoutError as error:
+            raise DeadlineExceeded from error
+
+    async def _read(self, limit: int) -> bytes:
         message = await self._next()
         body: bytes = message.get("body", b"")
         if not message.get("more_body") and len(body) <= limit:

@@ -34,10 +34,13 @@ class Follower:
         self._complaint = ""
 
     async def serve(self, version: ModelVersion, prepared: Prepared) -> None:
-        """Swap a prepared version in and remember it."""
+        """Swap a prepared version in and remember it; a disk that is full or read-only costs the memory alone."""
         await self._predictor.swap(prepared)
         self._served = version
-        await asyncio.to_thread(self._source.mark_served, version)
+        try:
+            await asyncio.to_thread(self._source.mark_served, version)
+        except OSError as error:
+            logger.warning("version %s is served, but a restart may not find it: %s", version.version, error)
 
     async def run(self) -> None:
         """Follow for ever; returns once a model is served that cannot change (a pinned version, a folder)."""

@@ -60,7 +60,8 @@ class HttpProtocol(HttpToolsProtocol):
 
 async def _answer(cycle: RequestResponseCycle, routes: Routes) -> None:
     try:
-        reply = await routes.answer(cast("Scope", cycle.scope), cast("Receive", cycle.receive))
+        scope, receive = cast("Scope", cycle.scope), cast("Receive", cycle.receive)
+        reply = await routes.answer(scope, receive, whole=not cycle.more_body)
         if cycle.flow.write_paused:
             await cycle.flow.drain()
         if not cycle.disconnected:

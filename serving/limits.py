@@ -105,7 +105,8 @@ class RateLimiter:
         self._limit, self._window = item
         self._local = MovingWindow(*item)
         if settings.rate_limit_redis_url:
-            self._link = RedisLink(settings.rate_limit_redis_url, "limiter", settings.redis_timeout_seconds)
+            url = settings.rate_limit_redis_url.get_secret_value()
+            self._link = RedisLink(url, "limiter", settings.redis_timeout_seconds)
 
     async def hit(self, user: str) -> Decision | None:
         """Count one request of the user and decide on it; None where limiting is off."""

@@ -174,6 +174,8 @@ def hash_key(settings: Settings) -> bytes:
     if settings.log_hash_key is not None:
         return settings.log_hash_key.get_secret_value().encode()
     path = settings.state_dir / KEY_FILE
+    if path.is_file():
+        return path.read_text(encoding="ascii").encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     candidate = path.with_name(f"{KEY_FILE}.{secrets.token_hex(4)}")
     candidate.touch(mode=0o600)

@@ -75,6 +75,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         self.cause = "no model has been loaded yet"
         """Why nothing is served, as long as nothing is."""
         self._telemetry = Telemetry(settings.model_name)
+        metrics.READY.set_function(lambda: float(self.usable))
 
     async def open(self) -> None:
         """Start what runs beside the requests: cache and prediction log."""
@@ -118,7 +119,6 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
     def begin_drain(self) -> None:
         """Turn readiness off; requests are still answered."""
         self._draining = True
-        metrics.READY.set(0)
 
     @property
     def draining(self) -> bool:
@@ -158,7 +158,6 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         metrics.MODEL_INFO.clear()
         metrics.MODEL_INFO.labels(new.version, prepared.bundle.digest[:12], prepared.arithmetic).set(1)
         metrics.MODEL_CREATED.set(datetime.fromisoformat(prepared.bundle.manifest.created).timestamp())
-        metrics.READY.set(not self._draining)
         logger.info("version %s is served%s", new.version, f" in place of {old.version}" if old else "")
         if old is not None:
             task = asyncio.create_task(self._retire(old))

@@ -21,6 +21,8 @@ OUTPUTS: Final = ("label", "confidence", "probabilities")
 
 _WINDOW_BITS: Final = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 """zlib's window argument for each content coding of RFC 9110, 8.4.1 (deflate is the zlib format)."""
+_MEMBERS: Final = 16
+"""Most parts that one compressed body may be made of: each copies all that follow it."""
 _COMPRESS_FROM: Final = 1024
 """Bytes below which compressing a reply costs more than it saves."""
 
@@ -73,7 +75,7 @@ def decode_body(body: bytes, encoding: bytes | None, limit: int) -> bytes:
 
 def _inflate(body: bytes, bits: int, limit: int) -> bytes:
     decoded, rest = b"", body
-    while rest:
+    for _ in range(_MEMBERS):
         stream = zlib.decompressobj(bits)
         try:
             decoded += stream.decompress(rest, limit + 1 - len(decoded))
@@ -84,7 +86,9 @@ def _inflate(body: bytes, bits: int, limit: int) -> bytes:
         if not stream.eof:
             raise RequestError("body: the compressed data ends early; send the whole stream")
         rest = stream.unused_data
-    return decoded
+        if not rest:
+            return decoded
+    raise RequestError(f"body: more than {_MEMBERS} compressed parts; send it as one")
 
 
 def compress(body: bytes, accepted: bytes | None) -> tuple[bytes, bytes | None]:

@@ -114,8 +114,9 @@ def _binary(tensor: dict[str, Any], size: Any, tail: bytes | None) -> bytes:
 
 def binary_texts(shape: Any, raw: bytes, max_texts: int) -> list[str]:
     """Return the texts of a binary `text` tensor. Raises RequestError or TooLarge."""
-    where = f"{_WHERE}.data"
-    return element_texts(shape, unpack_bytes(raw, where), max_texts)
+    expected = element_count(shape, _WHERE)
+    check_count(expected, max_texts, _WHERE)
+    return element_texts(shape, unpack_bytes(raw, expected, f"{_WHERE}.data"), max_texts)
 
 
 def element_texts(shape: Any, elements: list[bytes], max_texts: int) -> list[str]:

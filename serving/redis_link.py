@@ -84,12 +84,10 @@ class RedisLink:
             self._pump = None
 
     async def _round_trip(self, commands: list[_Command]) -> None:
-        from redis import RedisError
-
         try:
             async with asyncio.timeout(self._timeout):
                 replies = await self._execute([command for command, _ in commands])
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # whatever it was: requests do without Redis, and must not wait for it
             self._note_failure(error)
             replies = [error] * len(commands)
         else:

@@ -134,10 +134,14 @@ class Routes:
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    async def answer(self, scope: Scope, receive: Receive) -> Reply:
-        """Return one request's reply; cancelled, or raising ClientLeft, where the client left before it."""
+    async def answer(self, scope: Scope, receive: Receive, *, whole: bool = False) -> Reply:
+        """Return one request's reply; cancelled, or raising ClientLeft, where the client left before it.
+
+        `whole` tells that the body is there: nothing of it has to be waited for.
+        """
         path = scope["path"]
-        exchange = Exchange(scope, receive, next(self._request_ids))
+        deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_seconds
+        exchange = Exchange(scope, receive, next(self._request_ids), deadline, whole)
         route, exchange.version = self._find(path)
         decision: Decision | None = None
         try:
@@ -227,8 +231,7 @@ class Routes:
         exchange.model_version = model.version
         answer = self._predictor.recall(model, request.texts)
         if answer is None:
-            deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_seconds
-            answer = await self._predictor.score(model, request.texts, deadline)
+            answer = await self._predictor.score(model, request.texts, exchange.deadline)
         return answer, parsed, time.perf_counter()
 
     def _success(

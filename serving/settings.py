@@ -6,7 +6,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic import AfterValidator, Field, PlainValidator, PositiveFloat, PositiveInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from feature_checks.contract import MODEL_NAME
@@ -29,7 +29,22 @@ def parse_networks(value: str) -> tuple[Network, ...]:
     return tuple(ip_network(part, strict=False) for part in parts if part not in ("", "none"))
 
 
+def check_redis_url(url: SecretStr) -> SecretStr:
+    """Return the URL. Raises ValueError, which repeats nothing of it, where no connection can be made from it."""
+    from redis.asyncio import ConnectionPool
+
+    try:
+        ConnectionPool.from_url(url.get_secret_value()).make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError):
+        raise ValueError(
+            "expected redis://USER:PASSWORD@HOST:PORT/DB, or rediss:// for TLS and its options, with the password "
+            "URL-quoted (`/` is %2F)"
+        ) from None
+    return url
+
+
 Networks = Annotated[tuple[Network, ...], NoDecode, PlainValidator(parse_networks)]
+RedisUrl = Annotated[SecretStr, AfterValidator(check_redis_url)]
 
 
 class Settings(BaseSettings):
@@ -54,8 +69,8 @@ class Settings(BaseSettings):
     mlflow_tracking_token: SecretStr | None = Field(default=None, description="bearer token for the MLflow server")
     http_port: int = Field(default=8080, ge=0, le=65535, description="REST port")
     grpc_port: int = Field(default=8081, ge=0, le=65535, description="gRPC port")
-    redis_url: str | None = Field(default=None, description="shared cache and limiter; unset: in-process ones")
-    rate_limit_redis_url: str | None = Field(
+    redis_url: RedisUrl | None = Field(default=None, description="shared cache and limiter; unset: in-process ones")
+    rate_limit_redis_url: RedisUrl | None = Field(
         default=None, description="Redis of the limiter where it is not the cache's; default `REDIS_URL`"
     )
     cache: Switch = Field(default="on", description="`off` disables caching of predictions")

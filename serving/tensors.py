@@ -47,11 +47,16 @@ def flatten(data: Any, where: str) -> list[Any]:
     return [text for item in data for text in (item if isinstance(item, list) else [item])]
 
 
-def unpack_bytes(raw: bytes, where: str) -> list[bytes]:
-    """Return the elements of a BYTES tensor. Raises RequestError when the data ends inside an element."""
+def unpack_bytes(raw: bytes, expected: int, where: str) -> list[bytes]:
+    """Return the elements of a BYTES tensor, `expected` at most.
+
+    Raises RequestError when the data ends inside an element or goes on after the last one expected.
+    """
     elements: list[bytes] = []
     position, end = 0, len(raw)
     while position < end:
+        if len(elements) == expected:
+            raise RequestError(f"{where}: the shape says {expected} texts, and {end - position} bytes follow them")
         start = position + 4
         if start > end:
             raise RequestError(f"{where}: BYTES data ends inside a length at byte {position} of {end}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -183,6 +184,13 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, f"still not so after {seconds} s"
         time.sleep(0.05)
+
+
+async def eventually(condition: Callable[[], Any]) -> None:
+    """Wait until the condition holds, without holding up the event loop."""
+    async with asyncio.timeout(30):
+        while not condition():  # noqa: ASYNC110  # states of other threads have no event to wait for
+            await asyncio.sleep(0.005)
 
 
 def variant(bundle: Bundle, folder: Path, **changes: Any) -> Bundle:

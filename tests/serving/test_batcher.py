@@ -19,6 +19,8 @@ from serving.engine import Engine, FakeEngine, OnnxEngine
 from serving.errors import DeadlineExceeded, EngineFailed, NotReady, Overloaded
 from serving.settings import Settings
 
+from .conftest import eventually
+
 Started = Callable[..., Awaitable[Batcher]]
 
 
@@ -75,12 +77,6 @@ async def start() -> AsyncIterator[Started]:
     yield begin
     for batcher in running:
         await batcher.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110  # states of other threads have no event to wait for
-            await asyncio.sleep(0.005)
 
 
 async def fill(engine: Gate, batcher: Batcher) -> asyncio.Task[object]:
@@ -274,11 +270,11 @@ async def test_a_dead_worker_fails_its_waiters_then_is_replaced(start: Started) 
     engine.error = SystemExit("the worker ends")
     with pytest.raises(EngineFailed, match="the worker ends"):
         await batcher.score(["text"])
-    await until(lambda: not batcher.healthy)
+    await eventually(lambda: not batcher.healthy)
     with pytest.raises((NotReady, EngineFailed)):
         await batcher.score(["text"])
     engine.error = None
-    await until(lambda: batcher.healthy)
+    await eventually(lambda: batcher.healthy)
     assert (await batcher.score(["fine again"])).probabilities.shape == (1, 3)
 
 
@@ -292,7 +288,7 @@ async def test_a_worker_that_hangs_is_not_healthy(start: Started, monkeypatch: p
     assert not batcher.healthy
     engine.open()
     await first
-    await until(lambda: batcher.healthy)
+    await eventually(lambda: batcher.healthy)
 
 
 async def test_an_engine_that_cannot_run_is_refused_at_the_start() -> None:
@@ -329,3 +325,18 @@ async def test_stopping_answers_what_was_accepted_and_nothing_after(start: Start
     with pytest.raises(NotReady):
         await batcher.score(["too late"])
     await batcher.stop()
+
+
+async def test_texts_that_are_being_tokenised_count_as_waiting(start: Started) -> None:
+    class SlowToEncode(FakeEngine):
+        def encode(self, texts: Sequence[str]) -> list[EncodedText]:
+            time.sleep(0.05 if len(texts) > 1 else 0)
+            return super().encode(texts)
+
+    batcher = await start(SlowToEncode(), queue_texts=500)
+    bulk = asyncio.create_task(batcher.score(["a text of some length"] * 400))
+    await asyncio.sleep(0.01)
+    with pytest.raises(Overloaded, match="400 texts wait"):
+        await batcher.score(["a text of some length"] * 400)
+    assert (await bulk).probabilities.shape == (400, 3)
+    assert (await batcher.score(["a text of some length"] * 400)).probabilities.shape == (400, 3)

@@ -21,7 +21,7 @@ from serving.registry import ModelVersion, RegistryError
 from serving.settings import Settings
 from serving.source import ModelSource, first_model
 
-from .conftest import Published, variant
+from .conftest import Published, eventually, variant
 
 
 @dataclass
@@ -172,6 +172,18 @@ async def test_without_any_model_the_cause_is_told_and_it_is_tried_again(
     published.registry.client.set_registered_model_alias("review-sentiment", "nobody", published.cold)
     await followed.becomes(published.cold)
     published.registry.client.delete_registered_model_alias("review-sentiment", "nobody")
+
+
+async def test_a_version_that_cannot_be_remembered_is_served(
+    follow: Callable[..., Any], published: Published, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bundles" / "served.json.new").mkdir(parents=True)  # where its next content would go
+    published.registry.move_alias(published.cold)
+    followed = await follow()
+    await followed.becomes(published.cold)
+    await eventually(lambda: "a restart may not find it" in caplog.text)
+    published.registry.move_alias(published.warm)
+    await followed.becomes(published.warm)
 
 
 # -- the cache on disk -------------------------------------------------------------------------------------------

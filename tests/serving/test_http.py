@@ -143,3 +143,17 @@ async def test_a_client_that_leaves_is_not_waited_for(make_wire: Callable[..., A
             await asyncio.wait(state.tasks)
     assert model.in_flight == 0
     assert left.value == before + 1
+
+
+async def test_a_body_that_never_ends_is_504_and_the_connection_closed(make_wire: Callable[..., Any]) -> None:
+    wire = await make_wire(request_timeout_seconds=0.2)
+    state, config = ServerState(), Config(wire.routes, log_config=None, proxy_headers=False, timeout_keep_alive=1)
+    config.load()
+    listener = await asyncio.get_running_loop().create_server(lambda: HttpProtocol(config, state, {}), "127.0.0.1", 0)
+    async with listener, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+        writer.write(PREDICT[:-5])
+        answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 504 ")
+    assert b"deadline" in answer

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 from prometheus_client.metrics import MetricWrapperBase
 
+from feature_checks.classifier import EncodedText, Probabilities
 from feature_checks.contract import LABELS
 from serving import metrics
 from serving.batcher import Batcher
@@ -17,6 +19,8 @@ from serving.engine import FakeEngine
 from serving.limits import RateLimiter
 from serving.loop_metrics import LoopCounter, LoopHistogram
 from serving.settings import Settings
+
+from .conftest import eventually, prepared
 
 KNOWN_LABELS = {
     *("protocol", "status", "model_version", "digest", "arithmetic", "reason", "tier", "use", "decision"),
@@ -35,6 +39,32 @@ def ours() -> Iterator[tuple[str, str, Sequence[str]]]:
 
 def value(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+class Ending(FakeEngine):
+    """An engine whose worker ends with its next batch while `ended` is set."""
+
+    ended = False
+
+    def run(self, batch: Sequence[EncodedText]) -> Probabilities:
+        if self.ended:
+            raise SystemExit("the worker ends")
+        return super().run(batch)
+
+
+async def test_readiness_follows_the_engine(make_wire: Callable[..., Any]) -> None:
+    wire = await make_wire(loaded=False)
+    assert value("sentiment_ready") == 0
+    engine = Ending()
+    await wire.predictor.swap(prepared("3", engine=engine))
+    assert value("sentiment_ready") == 1
+    engine.ended = True
+    assert (await wire.infer()).status_code == 500
+    await eventually(lambda: value("sentiment_ready") == 0)
+    engine.ended = False
+    await eventually(lambda: value("sentiment_ready") == 1)
+    wire.predictor.begin_drain()
+    assert value("sentiment_ready") == 0
 
 
 def test_labels_are_few_and_known() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import fcntl
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from s3fs import S3FileSystem
 from feature_checks.prediction_record import HASH_PREFIX, FeedbackRecord, PredictionRecord
 from serving.log_lines import AnsweredRequest
 from serving.metrics import DROPPED_LOG_LINES, LOG_UPLOADS
-from serving.prediction_log import PredictionLog
+from serving.prediction_log import PredictionLog, hash_key
 from serving.settings import Settings
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp()
@@ -299,3 +300,10 @@ async def _until(condition: Any, seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "the condition never came true"
         await asyncio.sleep(0.05)
+
+
+def test_a_start_with_a_key_writes_nothing(tmp_path: Path) -> None:
+    key = hash_key(settings(tmp_path))
+    os.utime(tmp_path, ns=(0, 0))
+    assert hash_key(settings(tmp_path)) == key
+    assert tmp_path.stat().st_mtime_ns == 0

@@ -100,3 +100,12 @@ async def test_a_frozen_server_costs_one_timeout_each_until_the_breaker_opens(
         assert time.monotonic() - began < 0.1
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+async def test_a_failure_of_any_kind_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    link = RedisLink("redis://localhost?ssl_ca_certs=/an/option/of/rediss", "test", timeout=0.2)
+    async with asyncio.timeout(5):
+        for _ in range(3):
+            await fail(link)
+    assert link.open
+    assert "working without it" in caplog.text

@@ -227,6 +227,14 @@ async def test_damaged_compressed_body_is_400(wire: Wire) -> None:
     check_error(await wire.client.post(INFER, content=b"plain", headers=headers), 400, "damaged")
 
 
+async def test_a_body_of_many_compressed_parts_is_400(wire: Wire) -> None:
+    headers, parts = {"content-encoding": "gzip"}, [gzip.compress(bytes([byte])) for byte in orjson.dumps(GOOD)]
+    assert len(parts) > 16
+    check_error(await wire.client.post(INFER, content=b"".join(parts), headers=headers), 400, "send it as one")
+    few = gzip.compress(orjson.dumps(GOOD)[:20]) + gzip.compress(orjson.dumps(GOOD)[20:])
+    assert (await wire.client.post(INFER, content=few, headers=headers)).status_code == 200
+
+
 async def test_unknown_content_encoding_is_415(wire: Wire) -> None:
     reply = await wire.client.post(INFER, json=GOOD, headers={"content-encoding": "br"})
     check_error(reply, 415, "'br'", "gzip")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from ipaddress import ip_network
 from pathlib import Path
 
 import pydantic
 import pytest
+from pydantic import SecretStr
 
 from serving.settings import Settings
 
@@ -40,9 +43,9 @@ def test_state_dir_moves_what_lies_under_it(monkeypatch: pytest.MonkeyPatch, tmp
 
 def test_the_limiters_redis_is_the_caches_unless_it_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://cache")
-    assert Settings().rate_limit_redis_url == "redis://cache"
+    assert Settings().rate_limit_redis_url == SecretStr("redis://cache")
     monkeypatch.setenv("RATE_LIMIT_REDIS_URL", "redis://limiter")
-    assert Settings().rate_limit_redis_url == "redis://limiter"
+    assert Settings().rate_limit_redis_url == SecretStr("redis://limiter")
 
 
 def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,3 +69,16 @@ def test_a_bad_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: s
 
 def test_every_setting_is_described() -> None:
     assert [name for name, setting in Settings.model_fields.items() if not setting.description] == []
+
+
+@pytest.mark.parametrize(
+    "url", ["rediss://:secr/et@host:6379/0", "redis://:secret@host?ssl_ca_certs=/ca.pem", "secret-host:6379"]
+)
+def test_a_redis_url_that_no_connection_can_be_made_from_is_refused_and_not_repeated(url: str, tmp_path: Path) -> None:
+    variables = os.environ | {"REDIS_URL": url, "STATE_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "serving"]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 2
+    assert "REDIS_URL" in result.stderr
+    assert "URL-quoted" in result.stderr
+    assert "secr" not in result.stderr.replace("'a secret'", "")
