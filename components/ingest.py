@@ -89,7 +89,7 @@ def data_digest(frame: pd.DataFrame) -> str:
 
 def _read_file(source: str) -> pd.DataFrame:
     readers: dict[str, Callable[[str], pd.DataFrame]] = {
-        ".csv": pd.read_csv,
+        ".csv": _read_csv,
         ".parquet": pd.read_parquet,
         ".jsonl": _read_jsonl,
     }
@@ -106,8 +106,14 @@ def _read_file(source: str) -> pd.DataFrame:
     return frame
 
 
+def _read_csv(source: str) -> pd.DataFrame:
+    # By default pandas reads texts such as "None" and "N/A" as absent.
+    return pd.read_csv(source, keep_default_na=False, na_values=[""])
+
+
 def _read_jsonl(source: str) -> pd.DataFrame:
-    return pd.read_json(source, lines=True, dtype={TEXT: str, GROUP_ID: str})
+    # Values as they stand: with dtypes of its own pandas makes a text of null, and a number of "007".
+    return pd.read_json(source, lines=True, dtype=False, convert_dates=False)
 
 
 def _read_folder(url: str) -> pd.DataFrame:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pandas as pd
 
-from feature_checks.contract import SPLIT, SPLITS, Split
-from feature_checks.splits import assign_splits
+from feature_checks.contract import SPLIT, SPLITS
+from feature_checks.splits import assign_splits, without_held_out_feedback
+
+logger = logging.getLogger(__name__)
 
 
-def split(data: Path, output: Path) -> dict[Split, int]:
-    """Write the data set with its `split` column; return the row count of each split.
+def split(data: Path, output: Path) -> dict[str, int]:
+    """Write the data set with its `split` column; return the row count of each split, and of what was left out.
 
-    A split that the data already names is kept (the check has made sure that no review stands in two).
+    A split that the data already names is kept (the check has made sure that no review stands in two). Left out is
+    feedback on a held-out text.
     """
-    frame = assign_splits(pd.read_parquet(data))
+    assigned = assign_splits(pd.read_parquet(data))
+    frame = without_held_out_feedback(assigned)
+    left_out = len(assigned) - len(frame)
+    if left_out:
+        logger.warning("%d rows of feedback are left out: their texts stand in validation or test", left_out)
     output.parent.mkdir(parents=True, exist_ok=True)
     frame.to_parquet(output, index=False)
-    return {name: int((frame[SPLIT] == name).sum()) for name in SPLITS}
+    return {name: int((frame[SPLIT] == name).sum()) for name in SPLITS} | {"feedback_left_out": left_out}

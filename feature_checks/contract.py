@@ -26,6 +26,9 @@ SOURCE: Final = "source"
 SPLIT: Final = "split"
 RATINGS: Final = "ratings"
 
+FEEDBACK_SOURCE: Final = "feedback"
+"""The source of rows that were answered by a model and labelled afterwards."""
+
 Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 

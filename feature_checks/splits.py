@@ -6,7 +6,7 @@ import hashlib
 
 import pandas as pd
 
-from feature_checks.contract import GROUP_ID, SPLIT, Split
+from feature_checks.contract import FEEDBACK_SOURCE, GROUP_ID, SOURCE, SPLIT, TEXT, Split, normalise
 
 
 def split_of_group(group_id: str) -> Split:
@@ -27,3 +27,16 @@ def assign_splits(frame: pd.DataFrame) -> pd.DataFrame:
     if SPLIT not in frame.columns:
         return frame.assign(**{SPLIT: by_hash})
     return frame.assign(**{SPLIT: frame[SPLIT].astype(object).where(frame[SPLIT].notna(), by_hash)})
+
+
+def without_held_out_feedback(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame, its splits assigned, without feedback on texts that stand in validation or test.
+
+    Whoever scores a held-out text and sends its label would else have the next candidate trained on it.
+    """
+    if SOURCE not in frame.columns:
+        return frame
+    texts = frame[TEXT].map(normalise)
+    feedback = frame[SOURCE] == FEEDBACK_SOURCE
+    held_out = set(texts[(frame[SPLIT] != "train") & ~feedback])
+    return frame[~(feedback & texts.isin(held_out))].reset_index(drop=True)

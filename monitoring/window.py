@@ -17,14 +17,13 @@ from typing import Any, Final, Literal
 import fsspec
 import pandas as pd
 
-from feature_checks.contract import GROUP_ID, LABEL, LABELS, ROW_ID, SOURCE, SPLIT, TEXT
+from feature_checks.contract import FEEDBACK_SOURCE, GROUP_ID, LABEL, LABELS, ROW_ID, SOURCE, SPLIT, TEXT
 from feature_checks.prediction_record import HASH_PREFIX, Descriptors, describe
 from monitoring.detectors import CONFIDENCE, LENGTH, NON_LETTERS, TRUE_LABEL, WORDS
 from monitoring.log_reader import LogReader, Row, Sample
 
 SEED: Final = 0
 COLUMNS: Final = (TEXT, LENGTH, WORDS, NON_LETTERS, LABEL, CONFIDENCE, TRUE_LABEL)
-FEEDBACK_SOURCE: Final = "feedback"
 MAX_LABELLED: Final = 10_000
 """Most rows with a true label that are kept of one window."""
 

@@ -6,6 +6,7 @@ python -m serving score reviews.csv scores.parquet       .csv, .jsonl and .parqu
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -60,7 +61,7 @@ def score_file(prepared: Prepared, source: Path, output: Path, text_column: str 
     total = sum(1 for _ in read_texts(source, text_column))
     origin = {
         "input": str(source.absolute()),
-        "bytes": source.stat().st_size,
+        "content": _digest(source),
         "column": text_column,
         "model": prepared.bundle.digest,
         "arithmetic": prepared.arithmetic,
@@ -73,6 +74,12 @@ def score_file(prepared: Prepared, source: Path, output: Path, text_column: str 
     write_results(output, progress.results())
     progress.path.unlink()
     return total
+
+
+def _digest(source: Path) -> str:
+    """Tell an input that was edited or sorted in between; its size might be the same."""
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]
 
 
 def _prepare() -> Prepared:

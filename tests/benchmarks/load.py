@@ -61,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._answered = answered
         self._buffer = b""
         self._since = 0.0
+        self._waits = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -68,6 +69,10 @@ class Connection(asyncio.Protocol):
     def send(self, request: bytes, since: float) -> None:
         """Send a request whose latency counts from `since`."""
         self._since = since
+        if self._transport.is_closing():
+            self._answered(self, 0, since)
+            return
+        self._waits = True
         self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -82,10 +87,12 @@ class Connection(asyncio.Protocol):
             return
         status = int(self._buffer[9:12])
         self._buffer = b""
+        self._waits = False
         self._answered(self, status, self._since)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is not None:
+        del exc
+        if self._waits:
             self._answered(self, 0, self._since)
 
 
@@ -162,11 +169,11 @@ class Load:
             self._tally.latencies.append(now - since)
         else:
             self._tally.refused_at.append(since - self._started)
-        if status == 0:
-            return
-        self._free.append(connection)
         if not self._busy:
             self._idle.set()
+        if status == 0:  # the connection is gone, and is not opened again
+            return
+        self._free.append(connection)
         if self._waiting:
             self._begin(self._waiting.popleft())
         elif "rate" not in self._spec and self._left > 0 and now < self._ends:

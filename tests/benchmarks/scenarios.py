@@ -24,6 +24,8 @@ from serving.score_files import read_texts
 _LOAD: Final = str(Path(__file__).parent / "load.py")
 _PATH: Final = "/v1/models/sentiment:predict"
 _RAW_BATCH: Final = 8
+_SPARE_SECONDS: Final = 120.0
+"""What the load generator may take beyond its load before it is given up."""
 _ROUNDS: Final = 3
 _ZIPF_EXPONENT: Final = 1.1
 _ZIPF_TEXTS: Final = 3_000
@@ -51,7 +53,9 @@ class Bench:
         file = self.state / f"load-{time.monotonic_ns()}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
         before = server.cpu_seconds
-        done = subprocess.run([sys.executable, _LOAD, str(file)], capture_output=True, text=True, check=False)
+        longest = content["warm_up"] + content["seconds"] + _SPARE_SECONDS
+        command = [sys.executable, _LOAD, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=longest, check=False)
         file.unlink()
         if done.returncode:
             raise RuntimeError(f"the load generator failed: {done.stderr}")

@@ -53,6 +53,17 @@ def test_own_data_by_path_and_by_url(suffix: str, tmp_path: Path, data_cache: Pa
         assert frame["row_id"].tolist() == frame["group_id"].tolist() == ["own:0", "own:1"]
 
 
+def test_words_that_pandas_takes_for_absent_are_texts(tmp_path: Path, data_cache: Path) -> None:
+    texts = ["N/A", "null", "None", "NA", "nan", "fine"]
+    frame = pd.DataFrame({"text": [*texts, None], "label": "neutral"})
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    frame.to_json(tmp_path / "own.jsonl", orient="records", lines=True)
+    for name in ("own.csv", "own.jsonl"):
+        rows = read_source(str(tmp_path / name), cache=data_cache, rating_scale="-4..4")
+        assert rows["text"].tolist()[:-1] == texts
+        assert pd.isna(rows["text"].iloc[-1]), name
+
+
 def test_a_folder_of_parquet_files_is_one_source(tmp_path: Path, data_cache: Path) -> None:
     folder = tmp_path / "shards"
     for part in ("train", "test"):

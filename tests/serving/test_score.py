@@ -111,6 +111,15 @@ def test_another_models_progress_is_not_continued(tmp_path: Path) -> None:
         score_file(prepared(FakeEngine(), digest="other"), source, output)
 
 
+def test_an_input_that_was_sorted_in_between_is_not_continued(tmp_path: Path) -> None:
+    source, output = write(tmp_path / "in.csv", ["a", "b"]), tmp_path / "out.csv"
+    with pytest.raises(Exception, match="the power went out"):
+        score_file(prepared(Crash(after=1)), source, output)
+    write(source, ["b", "a"])
+    with pytest.raises(FileError, match="delete it to begin anew"):
+        score_file(prepared(FakeEngine()), source, output)
+
+
 def test_progress_counts_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "progress"
     Progress.resume(path, {"of": "this"}).append([{"row": 0}, {"row": 1}])

@@ -1,0 +1,40 @@
+"""The split step: every row named, feedback on held-out texts left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from components.split import split
+
+
+def row(number: int, text: str, source: str, named: str | None = None) -> dict[str, str | None]:
+    review = f"{source}:{number}"
+    return {"row_id": review, "group_id": review, "text": text, "label": "positive", "source": source, "split": named}
+
+
+def test_a_label_given_to_a_held_out_text_is_not_trained_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        row(1, "A test text.", "amazon", "test"),
+        row(2, "A validation text.", "amazon", "validation"),
+        row(3, "A training text.", "amazon", "train"),
+        row(4, "A  test text. ", "feedback", "train"),
+        row(5, "A validation text.", "feedback", "train"),
+        row(6, "A training text.", "feedback", "train"),
+        row(7, "A new text.", "feedback", "train"),
+    ]
+    pd.DataFrame(rows).to_parquet(tmp_path / "data.parquet")
+    counts = split(tmp_path / "data.parquet", tmp_path / "split.parquet")
+    assert counts == {"train": 3, "validation": 1, "test": 1, "feedback_left_out": 2}
+    kept = pd.read_parquet(tmp_path / "split.parquet")
+    assert kept["row_id"].tolist() == ["amazon:1", "amazon:2", "amazon:3", "feedback:6", "feedback:7"]
+    assert "2 rows of feedback are left out" in caplog.text
+    assert split(tmp_path / "split.parquet", tmp_path / "again.parquet")["feedback_left_out"] == 0
+
+
+def test_without_feedback_no_row_is_lost(tmp_path: Path) -> None:
+    rows = [row(1, "The same.", "amazon", "test"), row(2, "The same.", "amazon", "train")]
+    pd.DataFrame(rows).to_parquet(tmp_path / "data.parquet")
+    assert split(tmp_path / "data.parquet", tmp_path / "split.parquet")["feedback_left_out"] == 0
