@@ -31,7 +31,8 @@ def monitoring(
     """Build the graph.
 
     `log`, `history`, `labelled` and `workspace` are folders (labelled: a .parquet file) at a path or fsspec URL: the
-    prediction log, the kept reports and decisions, the labelled rows for retraining, Evidently's workspace (a path).
+    prediction log, the kept reports and decisions, the labelled rows for retraining, Evidently's workspace (a path, or
+    the http(s) address of a running Evidently).
     `rows`: watch the last so many predictions; 0 for those of the last `hours`. Only the champion's count.
     The rest are the training graph's, for retraining; it starts from the champion and adds the labelled rows.
     """

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import yaml
 
 from pipelines.local import ParameterError, typed_arguments
 
@@ -87,6 +88,18 @@ def schedule(host: Host, compiled: Path, arguments: Mapping[str, str], *, name: 
             client.delete_recurring_run(one)
     link = f"{_user_interface(host)}/#/recurringrun/details/{made.recurring_run_id}"
     return Started(made.recurring_run_id, link, tuple(before))
+
+
+def steps_without(compiled: Path, variable: str) -> list[str]:
+    """Return the steps of the compiled YAML whose containers do not get the environment variable."""
+    pipeline = next(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
+    executors = pipeline["deploymentSpec"]["executors"]
+    containers = {name.removeprefix("exec-"): executor.get("container", {}) for name, executor in executors.items()}
+    return [
+        name
+        for name, container in containers.items()
+        if variable not in {one["name"] for one in container.get("env", [])}
+    ]
 
 
 def next_runs(cron: str, count: int) -> list[datetime]:

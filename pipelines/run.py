@@ -135,8 +135,10 @@ def submit_command(
 
     Example: python -m pipelines.run submit --host http://localhost:8888 --param epochs=2
     """
+    source = compiled / f"{name}.yaml"
     with _usage_and_host_errors():
-        started = remote.submit(_host(host, namespace, experiment), compiled / f"{name}.yaml", parse_params(param))
+        started = remote.submit(_host(host, namespace, experiment), source, parse_params(param))
+    _warn_without_registry(source)
     _tell(f"run of the {name} pipeline", started)
 
 
@@ -162,6 +164,7 @@ def schedule_command(
     where, source = _host(host, namespace, experiment), compiled / "monitoring.yaml"
     with _usage_and_host_errors():
         started = remote.schedule(where, source, parse_params(param), name=name, cron=cron)
+    _warn_without_registry(source)
     _tell(f"recurring run {name}", started)
     times = ", ".join(f"{time:%Y-%m-%d %H:%M:%S}" for time in remote.next_runs(cron, 3))
     CONSOLE.print(f"next runs (UTC): {times}", highlight=False)
@@ -182,6 +185,16 @@ def _usage_and_host_errors() -> Iterator[None]:
     except RemoteError as error:
         CONSOLE.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
+
+
+def _warn_without_registry(compiled: Path) -> None:
+    """Say so where steps would each have a registry of their own, lost with their pods."""
+    if without := remote.steps_without(compiled, "MLFLOW_TRACKING_URI"):
+        CONSOLE.print(
+            f"{compiled}: MLFLOW_TRACKING_URI is not set in {', '.join(without)}. Unless the cluster sets it, no model "
+            "is registered; compile with --env MLFLOW_TRACKING_URI=http://…",
+            style="yellow", markup=False, highlight=False,
+        )  # fmt: skip
 
 
 def _tell(what: str, started: Started) -> None:

@@ -73,6 +73,9 @@ def test_the_manifests_aim_where_the_published_page_simulates() -> None:
     manifests = Path(__file__).parents[2] / "manifests"
     simulated = re.search(r"concurrency target\s+(\d+)", (manifests / "CAPACITY.md").read_text(encoding="utf-8"))
     assert simulated
+    written = re.search(r"`scaleTarget: (\d+)`", (manifests / "README.md").read_text(encoding="utf-8"))
+    assert written
+    assert written[1] == simulated[1]
     files = [*manifests.glob("base/inference-service*.yaml"), manifests / "canary" / "challenger.yaml"]
     targets = [re.findall(r"scaleTarget: (\d+)", file.read_text(encoding="utf-8")) for file in files]
     assert targets == [[simulated[1]]] * 3

@@ -64,6 +64,23 @@ def test_the_job_compiles_the_pipelines_for_the_overlays_own_image(rendered: Ren
     assert {"name": "COMPONENTS_IMAGE", "value": compiler["image"]} in compiler["env"]
 
 
+@pytest.mark.parametrize("name", ["local", "staging", "prod"])
+def test_the_monitoring_reads_the_log_that_the_predictor_writes(name: str, rendered: Rendered) -> None:
+    (job,) = of_kind(rendered(name), "Job")
+    (scheduler,) = job["spec"]["template"]["spec"]["containers"]
+    (read,) = [word.removeprefix("--param=log=") for word in scheduler["args"] if word.startswith("--param=log=")]
+    runtimes = of_kind(rendered(name), "ServingRuntime")
+    written = [
+        [
+            variable["value"]
+            for variable in runtime["spec"]["containers"][0]["env"]
+            if variable["name"] == "PREDICTION_LOG"
+        ]
+        for runtime in runtimes
+    ]
+    assert written == [[read]] * 2
+
+
 def test_yaml_is_in_one_style() -> None:
     files = [path for path in MANIFESTS.rglob("*.yaml") if path.parent.name != "pipelines"]
     style = (

@@ -73,6 +73,21 @@ def test_submit_takes_the_monitoring_pipeline_another_image_and_a_known_experime
     assert json.loads(result.stdout)["url"].startswith("https://kubeflow.example/pipeline/#/runs/details/")
 
 
+@pytest.mark.parametrize("command", ["submit", "schedule"])
+def test_steps_without_a_registry_of_their_own_are_warned_about(host: Kubeflow, tmp_path: Path, command: str) -> None:
+    compile_pipelines(tmp_path / "with", env={"MLFLOW_TRACKING_URI": "http://mlflow:5000"})
+    compile_pipelines(tmp_path / "without")
+    words = ("--host", host.url, *(("--cron", DAILY) if command == "schedule" else ()))
+    needed = NEEDED if command == "schedule" else {}
+    told, warned = (
+        call(command, *words, "--compiled", str(tmp_path / name), params=needed) for name in ("with", "without")
+    )
+    assert told.exit_code == warned.exit_code == 0, warned.output
+    assert "MLFLOW_TRACKING_URI" not in told.stderr
+    assert "MLFLOW_TRACKING_URI is not set in" in warned.stderr.replace("\n", " ")
+    assert "register" in warned.stderr
+
+
 def test_schedule_makes_one_run_at_a_time_without_catch_up(host: Kubeflow) -> None:
     result = schedule(host)
     assert result.exit_code == 0, result.output
