@@ -1,11 +1,11 @@
-"""Trained model → ONNX FP32 and INT8 → a sealed bundle."""
+"""Export a trained model to ONNX, FP32 and INT8, and seal the bundle that is served."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,22 +14,25 @@ from typing import Final
 import pandas as pd
 from rich.progress import track
 
-from components.behaviour import load_cases, reference_texts
-from components.card import model_card
-from components.check import load_warnings
-from components.evaluate import load_evaluation
-from components.ingest import data_digest
-from components.quantize import OPSET, quantize
-from components.state import git_revision
-from components.train import MAX_LENGTH
+from components.evaluation.behaviour import load_cases, self_test_texts
+from components.evaluation.documents import judge_documents
+from components.modelling.documents import FITTED_SPLITS, fit_aggregation, whole_reviews
+from components.modelling.quantization import OPSET, quantize
+from components.registry.lineage import data_digest, git_revision
+from components.reporting.model_card import model_card
+from components.results import evaluation as evaluations
+from components.results import files
+from components.results.data_report import load_warnings
+from components.results.documents import Documents
 from feature_checks import bundle as bundles
 from feature_checks import thresholds
 from feature_checks.bundle import Bundle, FileDigest, Manifest
 from feature_checks.classifier import OnnxClassifier
-from feature_checks.contract import SPLIT, TEXT
+from feature_checks.contract import MAX_LENGTH, SPLIT, TEXT
+from feature_checks.documents import aggregation, languages
 
-BUNDLE_FOLDER: Final = "bundle"
 CALIBRATION_TEXTS: Final = 256
+"""Training texts on which the INT8 model is calibrated."""
 _VERSIONED: Final = ("torch", "transformers", "optimum", "onnxruntime", "tokenizers")
 
 
@@ -40,18 +43,20 @@ def export(
     temperature: float,
     max_length: int,
     self_test_max_gap: float,
-    reference_texts: Sequence[str],
+    self_test_texts: Sequence[str],
     calibration_texts: Sequence[str],
     data_digest: str,
     git_revision: str,
-    card: str = "",
+    finish: Callable[[OnnxClassifier], str] = lambda _: "",
 ) -> Bundle:
     """Export the Hugging Face model at `model_folder` to `output`/bundle and `output`/fp32.
 
-    FP32 comes from optimum, INT8 from `components.quantize`, calibrated on `calibration_texts`. The self-test's
-    reference probabilities come from the FP32 model, because FP32 arithmetic agrees on every processor.
+    `finish` gets the INT8 model before the bundle is sealed, may add files to the bundle's folder, and returns the
+    model card. FP32 comes from optimum, INT8 from `components.modelling.quantization`, calibrated on
+    `calibration_texts`. The probabilities of the self-test come from the FP32 model, because FP32 arithmetic agrees on
+    every processor.
     """
-    folder = output / BUNDLE_FOLDER
+    folder = output / files.BUNDLE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     fp32 = output / bundles.FP32_MODEL
     fp32.parent.mkdir(exist_ok=True)
@@ -70,28 +75,49 @@ def export(
     classifier = OnnxClassifier(Bundle(folder, manifest, digest=""), model=fp32, threads=0)
     feeds = (classifier.feed([text]) for text in classifier.encode(calibration_texts))
     quantize(fp32, folder / bundles.INT8_MODEL, track(feeds, total=len(calibration_texts), description="calibrating"))
-    _write_reference(folder, classifier, reference_texts)
+    _write_self_test(folder, classifier, self_test_texts)
+    card = finish(OnnxClassifier(Bundle(folder, manifest, digest="")))
     (folder / bundles.CARD).write_text(card, encoding="utf-8")
     return bundles.seal(folder, manifest)
 
 
-def export_candidate(model: Path, evaluation: Path, data: Path, findings: Path, *, output: Path) -> Bundle:
-    """Export what the earlier steps wrote: their temperature, data digest and warnings go into bundle and card."""
-    result = load_evaluation(evaluation)
+def export_candidate(model: Path, evaluation: Path, data: Path, data_check: Path, *, output: Path) -> Bundle:
+    """Export the model folder `model` with the temperature, data digest and warnings that earlier steps wrote.
+
+    Example: `export_candidate(run / "model", run / "evaluation", run / "split.parquet", run / "check", output=run)`.
+    """
+    result = evaluations.load(evaluation)
     frame = pd.read_parquet(data)
     train_texts = frame.loc[frame[SPLIT] == "train", TEXT]
     provenance = {"data_digest": data_digest(frame), "git_revision": git_revision()}
+
+    def finish(served: OnnxClassifier) -> str:
+        documents = fit_documents(served, frame, output / files.BUNDLE_FOLDER)
+        return model_card(result, load_warnings(data_check), documents, **provenance)
+
     return export(
         model,
         output,
         temperature=result.temperature,
         max_length=MAX_LENGTH,
         self_test_max_gap=thresholds.load().export.self_test_max_gap,
-        reference_texts=reference_texts(load_cases()),
+        self_test_texts=self_test_texts(load_cases()),
         calibration_texts=train_texts.sample(min(CALIBRATION_TEXTS, len(train_texts)), random_state=0).tolist(),
-        card=model_card(result, load_warnings(findings), **provenance),
+        finish=finish,
         **provenance,
     )
+
+
+def fit_documents(served: OnnxClassifier, frame: pd.DataFrame, folder: Path) -> Documents | None:
+    """Add to the bundle's `folder` how long reviews are read, and the languages of the training texts.
+
+    Returns the figures on the test reviews.
+    """
+    train_texts = frame.loc[frame[SPLIT] == "train", TEXT].tolist()
+    languages.save(languages.languages_of(train_texts), folder)
+    served.aggregation = fit_aggregation(served, whole_reviews(frame, FITTED_SPLITS))
+    aggregation.save(served.aggregation, folder)
+    return judge_documents(served, frame)
 
 
 def _write_fp32(model_folder: Path, path: Path) -> None:
@@ -102,7 +128,7 @@ def _write_fp32(model_folder: Path, path: Path) -> None:
         shutil.move(Path(scratch, "model.onnx"), path)
 
 
-def _write_reference(folder: Path, classifier: OnnxClassifier, texts: Sequence[str]) -> None:
+def _write_self_test(folder: Path, classifier: OnnxClassifier, texts: Sequence[str]) -> None:
     probabilities = classifier.probabilities(texts)
     content = {"texts": list(texts), "probabilities": probabilities.round(6).tolist()}
     (folder / bundles.REFERENCE).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -1,83 +1,85 @@
-"""May the candidate replace the champion? Baseline, champion and fidelity decide; thresholds.toml says how much."""
+"""Decide whether the candidate may replace the champion, by the rules and thresholds of thresholds.toml.
+
+1. The exported model agrees with the trained one.
+2. Macro-F1 beats the VADER baseline by a margin. The model is calibrated and passes enough behavioural cases.
+3. Macro-F1 does not fall far below the champion's, nor below that of the best champion so far, and neither does the
+   lower bound of the change. The bound becomes stricter with each attempt against the same best champion.
+4. No class, no slice and not the behavioural cases lose much against the champion, and neither do whole reviews.
+5. If the data holds feedback, macro-F1 gains on feedback that was held out.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from components import metrics, register
-from components.evaluate import load_evaluation
-from components.metrics import Change, Classes
-from components.report import Section, markdown
-from components.verify import INT8_PROBABILITIES, load_parity
-from feature_checks import bundle as bundles
+from components.evaluation import bootstrap, gate_rules, metrics
+from components.evaluation.behaviour import passed_share
+from components.evaluation.documents import judge_documents
+from components.evaluation.earlier_champions import EarlierChampions, anchor_digest
+from components.evaluation.slices import slices
+from components.reporting import gate_report
+from components.results import documents, files
+from components.results import evaluation as evaluations
+from components.results import gate_decision as decisions
+from components.results import parity as parities
+from components.results.documents import Documents
+from components.results.gate_decision import Behaviour, Champion, Change, Evidence, GateDecision, ServedScore
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.contract import GROUP_ID, LABEL, LABELS, SPLIT, TEXT
+from feature_checks.scores import Classes, class_indices
+from feature_checks.splits import is_feedback
 from feature_checks.thresholds import GateThresholds
 
-DECISION: Final = "decision.json"
-REPORT: Final = "decision.md"
 
+def gate(evaluation: Path, verification: Path, data: Path, *, output: Path, limits: GateThresholds) -> GateDecision:
+    """Score the candidate and earlier champions on the same test rows and decide; write decision.json, decision.md.
 
-@dataclass(frozen=True)
-class ServedScore:
-    """Macro-F1 and per-class F1 of a model as it is served (INT8), on the test split."""
-
-    macro_f1: float
-    class_f1: Mapping[str, float]
-
-    @classmethod
-    def of(cls, truth: Classes, predicted: Classes) -> ServedScore:
-        """Score predicted classes."""
-        classes = {name: score.f1 for name, score in metrics.class_scores(truth, predicted).items()}
-        return cls(metrics.macro_f1(truth, predicted), classes)
-
-
-@dataclass(frozen=True)
-class Champion:
-    """The model that is to be replaced, and how macro-F1 changes from it to the candidate."""
-
-    version: str
-    score: ServedScore
-    change: Change
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether the candidate is accepted; when not, every reason."""
-
-    accepted: bool
-    reasons: Sequence[str]
-    candidate: ServedScore
-    baseline_macro_f1: float
-    champion: Champion | None = None
-
-    @property
-    def verdict(self) -> str:
-        """`accepted` or `rejected`, as tags and pipeline conditions carry it."""
-        return "accepted" if self.accepted else "rejected"
-
-
-def gate(evaluation: Path, verification: Path, data: Path, *, output: Path, limits: GateThresholds) -> Decision:
-    """Score candidate and current champion on the same test split and decide; write decision.json and decision.md."""
+    Example: `gate(run / "evaluation", run / "parity", data, output=run / "gate", limits=load().gate).verdict`.
+    """
     frame = pd.read_parquet(data)
     test = frame[frame[SPLIT] == "test"]
-    truth = metrics.class_indices(test[LABEL].tolist())
-    candidate = np.load(verification / INT8_PROBABILITIES).argmax(axis=1).astype(np.int64)
-    decision = decide(
-        ServedScore.of(truth, candidate),
-        baseline_macro_f1=load_evaluation(evaluation).baseline_macro_f1,
-        parity_violations=load_parity(verification).violations,
-        champion=_compare(candidate, test, scratch=output, level=limits.bound_level),
-        limits=limits,
+    feedback = is_feedback(test).to_numpy()
+    anchor, new = test[~feedback], test[feedback]
+    evaluated = evaluations.load(evaluation)
+    labels = tuple(evaluated.labels)
+    probabilities = np.load(verification / files.INT8_PROBABILITIES)
+    classes = probabilities.argmax(axis=1).astype(np.int64)
+    truth = class_indices(anchor[LABEL].tolist())
+    with tempfile.TemporaryDirectory() as scratch:  # Earlier champions are no part of the decision.
+        earlier = EarlierChampions(Path(scratch), anchor, labels)
+        champion, evidence = comparisons(earlier, classes[~feedback], new, classes[feedback], limits)
+        if champion:
+            evidence = replace(
+                evidence,
+                behaviour=Behaviour(passed_share(evaluated.behaviour), earlier.behaviour(champion.version)),
+                document_f1=document_f1(documents.load(verification), earlier.classifier(champion.version), frame),
+            )
+    evidence = replace(
+        evidence,
+        feedback_rows=int(is_feedback(frame).sum()),
+        new_domain_rows=len(new),
+        calibration_error=metrics.expected_calibration_error(truth, probabilities[~feedback]),
+        behaviour=evidence.behaviour or Behaviour(passed_share(evaluated.behaviour)),
     )
-    save(decision, output)
+    decision = decide(
+        metrics.served_score(truth, classes[~feedback], labels),
+        baseline_macro_f1=evaluated.baseline_macro_f1,
+        parity_violations=parities.load(verification).violations,
+        champion=champion,
+        limits=limits,
+        labels=labels,
+        evidence=evidence,
+    )
+    decision = replace(decision, anchor=anchor_digest(anchor))
+    output.mkdir(parents=True, exist_ok=True)
+    decisions.save(decision, output)
+    (output / files.DECISION_REPORT).write_text(gate_report.text(decision), encoding="utf-8")
     return decision
 
 
@@ -88,91 +90,80 @@ def decide(
     parity_violations: Sequence[str],
     champion: Champion | None,
     limits: GateThresholds,
-) -> Decision:
-    """Return the decision. Pure: a candidate passes when no reason speaks against it."""
-    reasons = list(parity_violations)
-    needed = baseline_macro_f1 + limits.min_gain_over_baseline
-    if candidate.macro_f1 < needed:
-        reasons.append(
-            f"macro-F1 is {candidate.macro_f1:.3f}; the baseline's {baseline_macro_f1:.3f} plus "
-            f"{limits.min_gain_over_baseline} asks for {needed:.3f}"
-        )
-    if champion:
-        reasons += losses(candidate, champion, limits)
-    return Decision(not reasons, reasons, candidate, baseline_macro_f1, champion)
+    labels: Sequence[str] = LABELS,
+    evidence: Evidence | None = None,
+) -> GateDecision:
+    """Return the decision: a candidate is accepted when there is no reason against it. A pure function."""
+    evidence = evidence or Evidence()
+    rules = gate_rules.rules(candidate, baseline_macro_f1, champion, evidence, limits)
+    reasons = [*parity_violations, *(rule.sentence for rule in rules if not rule.passed)]
+    return GateDecision(
+        not reasons, reasons, candidate, baseline_macro_f1, champion, tuple(labels), evidence, tuple(rules)
+    )
 
 
 def losses(candidate: ServedScore, champion: Champion, limits: GateThresholds) -> list[str]:
-    """Return one sentence for each way in which the candidate falls too far behind the champion."""
-    change, found = champion.change, []
-    if change.macro_f1 < limits.min_macro_f1_change or change.lower_bound <= limits.min_change_bound:
-        found.append(
-            f"macro-F1 changes by {change.macro_f1:+.3f} from champion version {champion.version}, with a "
-            f"{limits.bound_level:.0%} lower bound of {change.lower_bound:+.3f}; needed {limits.min_macro_f1_change} "
-            f"or more and a bound above {limits.min_change_bound}"
-        )
-    for name, champion_f1 in champion.score.class_f1.items():
-        loss = champion_f1 - candidate.class_f1[name]
-        if loss > limits.max_class_f1_loss:
-            found.append(
-                f"F1 of {name} is {candidate.class_f1[name]:.3f}, {loss:.3f} below champion version "
-                f"{champion.version}; allowed {limits.max_class_f1_loss}"
-            )
-    return found
+    """Return one sentence for each way in which the candidate falls too far below the champion."""
+    return [rule.sentence for rule in gate_rules.against_champion(candidate, champion, limits) if not rule.passed]
 
 
-def save(decision: Decision, folder: Path) -> None:
-    """Write decision.json and decision.md."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / DECISION).write_text(json.dumps(asdict(decision), indent=2), encoding="utf-8")
-    (folder / REPORT).write_text(markdown("Gate decision", sections(decision)), encoding="utf-8")
-
-
-def load_decision(folder: Path) -> Decision:
-    """Read what `save` wrote."""
-    content = json.loads((folder / DECISION).read_text(encoding="utf-8"))
-    if champion := content["champion"]:
-        typed = {"score": ServedScore(**champion["score"]), "change": Change(**champion["change"])}
-        content["champion"] = Champion(**(champion | typed))
-    return Decision(**(content | {"candidate": ServedScore(**content["candidate"])}))
-
-
-def _compare(candidate: Classes, test: pd.DataFrame, *, scratch: Path, level: float) -> Champion | None:
-    """Score the champion on the candidate's own test rows; None without a champion."""
-    version = register.version_of("champion")
-    if version is None:
-        return None
-    bundle = bundles.load(register.download_bundle(version, scratch / "champion"))
-    probabilities = OnnxClassifier(bundle).probabilities(test[TEXT].tolist())
-    return compare(version, probabilities.argmax(axis=1).astype(np.int64), candidate, test, level=level)
-
-
-def compare(version: str, champion: Classes, candidate: Classes, test: pd.DataFrame, *, level: float) -> Champion:
+def compare(
+    version: str,
+    champion: Classes,
+    candidate: Classes,
+    test: pd.DataFrame,
+    *,
+    level: float,
+    labels: tuple[str, ...] = LABELS,
+) -> Champion:
     """Return the champion's score and the change to the candidate, from the n classes that each predicts."""
-    truth, groups = metrics.class_indices(test[LABEL].tolist()), test[GROUP_ID].astype(str).tolist()
-    change = metrics.macro_f1_change(truth, champion, candidate, groups, level=level)
-    return Champion(version, ServedScore.of(truth, champion), change)
+    truth = class_indices(test[LABEL].tolist())
+    score = metrics.served_score(truth, champion, labels)
+    return Champion(version, score, _change(champion, candidate, test, level, labels))
 
 
-def sections(decision: Decision) -> list[Section]:
-    """Return the report's content."""
-    champion, scores = decision.champion, [decision.candidate]
-    against = "champion (none yet)"
-    if champion:
-        against = f"champion (version {champion.version})"
-        scores.append(champion.score)
-    rows = [("macro-F1", *_cells(score.macro_f1 for score in scores))]
-    rows += [(f"F1 {name}", *_cells(score.class_f1[name] for score in scores)) for name in LABELS]
-    if champion:
-        rows.append(("change of macro-F1", f"{champion.change.macro_f1:+.3f}", ""))
-        rows.append(("lower bound of the change", f"{champion.change.lower_bound:+.3f}", ""))
-    return [
-        Section("Verdict", [f"The candidate is {decision.verdict}.", *decision.reasons]),
-        Section("As served (INT8), on the test split", columns=("measure", "candidate", against), rows=rows),
-        Section("Baseline", [f"VADER macro-F1 {decision.baseline_macro_f1:.3f}"]),
-    ]
+def comparisons(
+    earlier: EarlierChampions, candidate: Classes, new: pd.DataFrame, candidate_new: Classes, limits: GateThresholds
+) -> tuple[Champion | None, Evidence]:
+    """Compare the candidate with the champion and the best champion so far; None without a champion."""
+    version, best = earlier.current(), earlier.best()
+    if version is None or best is None:
+        return None, Evidence()
+    attempt = earlier.attempt(best, limits.attempt_days)
+    level, labels, test = limits.attempt_level(attempt), earlier.labels, earlier.test
+    texts = test[TEXT].tolist()
+    classes = {name: earlier.classes(name, texts) for name in {version, best}}
+    champion, first = (
+        compare(name, classes[name], candidate, test, level=level, labels=labels) for name in (version, best)
+    )
+    gain = None
+    if len(new):
+        gain = _change(earlier.classes(version, new[TEXT].tolist()), candidate_new, new, level, labels)
+    losses = _slice_losses(test, classes[version], candidate, labels, limits)
+    return champion, Evidence(best=first, attempt=attempt, new_domain=gain, slice_losses=losses)
 
 
-def _cells(values: Iterable[float]) -> tuple[str, str]:
-    found = [f"{value:.3f}" for value in values]
-    return found[0], found[1] if len(found) > 1 else "–"
+def _slice_losses(
+    test: pd.DataFrame, champion: Classes, candidate: Classes, labels: tuple[str, ...], limits: GateThresholds
+) -> dict[str, Change]:
+    """Return how far the candidate is below the champion on each slice that is large enough."""
+    return {
+        name: _change(candidate[rows], champion[rows], test[rows], limits.bound_level, labels)
+        for name, rows in slices(test)
+        if limits.min_slice_rows <= rows.sum() < len(test)
+    }
+
+
+def _change(
+    before: Classes, after: Classes, test: pd.DataFrame, level: float, labels: tuple[str, ...] = LABELS
+) -> Change:
+    truth, groups = class_indices(test[LABEL].tolist()), test[GROUP_ID].astype(str).tolist()
+    return bootstrap.macro_f1_change(truth, before, after, groups, level=level, labels=labels)
+
+
+def document_f1(
+    candidate: Documents | None, champion: OnnxClassifier, frame: pd.DataFrame
+) -> tuple[float, float] | None:
+    """Return macro-F1 of candidate and champion on the whole reviews of the test split; None for data without them."""
+    judged = judge_documents(champion, frame) if candidate else None
+    return (candidate.read.macro_f1, judged.read.macro_f1) if candidate and judged else None

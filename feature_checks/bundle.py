@@ -2,13 +2,15 @@
 
     bundle/
       bundle.json       the manifest: labels, temperature, versions and the digest of every other file
-      model_int8.onnx   what is served
+      model_int8.onnx   the model that is served
       tokenizer.json    a `tokenizers` file: no transformers needed to read it
       reference.json    self-test texts with their FP32 probabilities
+      documents.json    how windows of a long text become one answer; optional
+      languages.json    the languages that the model was trained for; optional
       card.md           the model card
 
-The FP32 model is four times the size and needed only on a processor whose INT8 arithmetic disagrees, so it
-travels beside the bundle (`fp32/model.onnx`), with its digest in the manifest.
+The FP32 model is four times as large and needed only on a processor whose INT8 arithmetic disagrees. It is therefore
+stored beside the bundle (`fp32/model.onnx`), and the manifest has its digest.
 """
 
 from __future__ import annotations
@@ -26,6 +28,10 @@ MANIFEST: Final = "bundle.json"
 INT8_MODEL: Final = "model_int8.onnx"
 TOKENIZER: Final = "tokenizer.json"
 REFERENCE: Final = "reference.json"
+DOCUMENTS: Final = "documents.json"
+"""Coefficients of `feature_checks.documents.aggregation`; a bundle without the file answers long texts with a mean."""
+LANGUAGES: Final = "languages.json"
+"""The languages that the model was trained for; a bundle without the file is for English."""
 CARD: Final = "card.md"
 FP32_MODEL: Final = "fp32/model.onnx"
 """Path of the FP32 model relative to the folder that holds the bundle folder."""
@@ -34,7 +40,7 @@ REQUIRED_FILES: Final = (INT8_MODEL, TOKENIZER, REFERENCE)
 
 
 class BundleError(ValueError):
-    """A bundle folder that must not be served: what is wrong, in which file, what was expected."""
+    """A bundle folder must not be served; the message names the file, what was found and what was expected."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class FileDigest:
             return cls(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
     def verify(self, path: Path) -> None:
-        """Raise BundleError unless the file at `path` is exactly the one this digest was taken of."""
+        """Raise BundleError unless the file at `path` has this size and digest."""
         if not path.is_file():
             raise BundleError(f"{path}: the file is missing; expected {self.bytes} bytes, sha256 {self.sha256}")
         found = FileDigest.of(path)
@@ -67,7 +73,7 @@ class Manifest:
     """Contents of bundle.json."""
 
     max_length: int
-    """Tokens the model reads of a text; the rest is cut."""
+    """The number of tokens that the model reads at once; a longer text is read in windows."""
     temperature: float
     """Logits are divided by it before the softmax (Guo et al., 2017)."""
     self_test_max_gap: float
@@ -95,7 +101,7 @@ class Bundle:
 
     @property
     def fp32_path(self) -> Path:
-        """Where the FP32 model lies when it has been fetched."""
+        """The path of the FP32 model once it has been fetched."""
         return self.folder.parent / FP32_MODEL
 
     def reference(self) -> tuple[list[str], list[list[float]]]:

@@ -1,9 +1,9 @@
-"""Texts → probabilities on ONNX Runtime: one code path for verification before registering and for serving."""
+"""Scores texts with ONNX Runtime: the same code verifies a model before it is registered and serves it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from feature_checks.bundle import INT8_MODEL, TOKENIZER, Bundle
 from feature_checks.contract import normalise
+from feature_checks.documents.aggregation import load as load_aggregation
 
 Probabilities = NDArray[np.float32]
 """n × 3, rows sum to one, columns in contract order."""
@@ -23,10 +24,26 @@ BATCH_SIZE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class EncodedText:
-    """Token ids of one text, special tokens included, and whether the text was cut to fit."""
+    """One text as tokens."""
 
     ids: list[int]
+    """The token ids, special tokens included."""
     truncated: bool
+    """Whether the text was longer than the model reads at once."""
+
+
+def session_options(threads: int) -> ort.SessionOptions:
+    """Return the options of a session that gives the same INT8 results on every x86-64 processor.
+
+    Processors without VNNI add pairs of 8-bit products in 16 bits, where large ones saturate. ONNX Runtime's precision
+    mode selects exact kernels there and changes nothing elsewhere (`onnxruntime_session_options_config_keys.h`).
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 class OnnxClassifier:
@@ -34,18 +51,17 @@ class OnnxClassifier:
 
     def __init__(self, bundle: Bundle, *, model: Path | None = None, threads: int = 1) -> None:
         """Load `model` (default: the bundle's INT8 model) for `threads` intra-op threads."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         path = model or bundle.folder / INT8_MODEL
-        self._session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = ort.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
         self._inputs = {node.name for node in self._session.get_inputs()}
         self._tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._max_length = bundle.manifest.max_length
         self._temperature = np.float32(bundle.manifest.temperature)
+        stored = load_aggregation(bundle.folder)
+        self.aggregation = replace(stored, window_tokens=min(stored.window_tokens, self._max_length))
+        """How the windows of a long text become one answer."""
 
     def encode(self, texts: Sequence[str]) -> list[EncodedText]:
         """Return each text's token ids, at most the bundle's `max_length`, the closing special token kept."""
@@ -76,10 +92,16 @@ class OnnxClassifier:
         return softmax(logits / self._temperature)
 
     def probabilities(self, texts: Sequence[str], batch_size: int = BATCH_SIZE) -> Probabilities:
-        """Return the probabilities of any number of texts, batched among neighbours in length."""
-        encoded = self.encode(texts)
+        """Return the probabilities of any number of texts, batched among neighbours in length; longer texts are cut.
+
+        `feature_checks.documents.reading.document_probabilities` reads them in full.
+        """
+        return self.batched(self.encode(texts), batch_size)
+
+    def batched(self, encoded: Sequence[EncodedText], batch_size: int = BATCH_SIZE) -> Probabilities:
+        """Return the probabilities of any number of encoded texts, batched among neighbours in length."""
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index].ids))
-        result = np.empty((len(texts), 3), dtype=np.float32)
+        result = np.empty((len(encoded), 3), dtype=np.float32)
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
             result[rows] = self.run([encoded[row] for row in rows])

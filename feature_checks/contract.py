@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import Final, Literal, get_args
 
+from feature_checks.combining_marks import divide_runs
+
 CONTRACT_VERSION: Final = "1"
 """Changes when a bundle made before the change would be served wrongly after it."""
 
@@ -25,6 +27,10 @@ ROW_ID: Final = "row_id"
 SOURCE: Final = "source"
 SPLIT: Final = "split"
 RATINGS: Final = "ratings"
+PRODUCT: Final = "product"
+"""What a review is about, where the data says it; the model does not read it."""
+LABELLED_AT: Final = "labelled_at"
+"""When the true label of a logged prediction was given (UTC, ISO 8601)."""
 
 FEEDBACK_SOURCE: Final = "feedback"
 """The source of rows that were answered by a model and labelled afterwards."""
@@ -33,7 +39,10 @@ Split = Literal["train", "validation", "test"]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 MAX_TEXT_CHARS: Final = 20_000
-"""Longest text accepted anywhere. The model reads far less; `max_length` in the bundle says how much."""
+"""Longest text accepted anywhere. The model reads fewer at once; `max_length` in the bundle says how many tokens."""
+
+MAX_LENGTH: Final = 256
+"""Tokens that a newly trained model reads at once. Training cuts longer rows; serving reads them in windows."""
 
 _WHITESPACE = re.compile(r"\s+")
 _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b-\u200d\u2060\ufeff]")
@@ -42,12 +51,16 @@ _INVISIBLE = re.compile(r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u200b-\u200d\u20
 def normalise(text: str) -> str:
     """Return the text as the model reads it: control and zero-width characters dropped, NFC, one space between words.
 
-    Idempotent. Training and serving both call it, so a text is tokenised and cached the same way everywhere.
+    Runs of more than 30 combining marks are divided as UAX #15 (Stream-Safe Text Format) says; no language has such
+    runs. The function is idempotent. Training and serving both call it, so that a text is tokenised and cached the
+    same way everywhere.
+
+    Example: `normalise("  so\\n good ")` is `"so good"`.
     """
     if text.isascii() and text.isprintable() and "  " not in text:
         return text.strip(" ")
-    visible = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))
-    return _WHITESPACE.sub(" ", visible).strip()
+    visible = _INVISIBLE.sub("", text)
+    return _WHITESPACE.sub(" ", unicodedata.normalize("NFC", divide_runs(visible))).strip()
 
 
 def label_of_rating(mean_rating: float) -> Label:

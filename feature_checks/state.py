@@ -1,4 +1,4 @@
-"""Where local state lies."""
+"""The folder of local state."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def state_dir() -> Path:
-    """Return the folder of all local state, absolute (environment: STATE_DIR, default .local)."""
+    """Return the folder of all local state, absolute (environment: STATE_DIR; default: .local)."""
     return Path(os.environ.get("STATE_DIR") or ".local").absolute()

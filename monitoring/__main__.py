@@ -1,8 +1,10 @@
-"""From logged predictions to a drift report and a decision.
+"""Judge windows of predictions and decide whether to retrain.
 
 python -m monitoring report --reference a.jsonl --current b.parquet --output DIR
 python -m monitoring report --reference champion.parquet --log s3://bucket/log --hours 24 --output DIR
 python -m monitoring decide --history HISTORY
+python -m monitoring outcome --history HISTORY --version 4 --promoted --reason "the gate accepted it"
+python -m monitoring site --history HISTORY --output site
 python -m monitoring reference --bundle DIR --data reviews.parquet --output champion.parquet
 python -m monitoring calibrate --data reviews.parquet
 python -m monitoring claim --data reviews.parquet --other tweets=tweets.parquet
@@ -13,6 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -20,95 +23,139 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from monitoring import thresholds as limits
+from monitoring import drift_thresholds
 
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
-ThresholdsFile = Annotated[Path, typer.Option("--thresholds", help="Thresholds file.")]
-HistoryUrl = Annotated[str, typer.Option(help="Folder or fsspec URL where reports and decisions are kept.")]
+ThresholdsFile = Annotated[Path, typer.Option("--thresholds", help="Thresholds file (TOML).")]
+HistoryUrl = Annotated[str, typer.Option(help="Folder or fsspec URL that keeps reports and decisions.")]
+Reviews = Annotated[list[str], typer.Option(help="JSONL or Parquet file with `text` and `group_id`. May be repeated.")]
 Sizes = Annotated[tuple[int, int], typer.Option(help="Rows of the reference and of the current window.")]
 
 
 class FamilyName(StrEnum):
-    """Which detectors: those of the texts, or those of the predictions."""
+    """Detectors of the texts, or detectors of the predictions."""
 
     text = "text"
     prediction = "prediction"
 
 
 class SplitName(StrEnum):
-    """Splits that a window may be made of: training rows are in none, a model is surer on what it has seen."""
+    """Splits that a reference window may come from. A model is too confident on its training rows."""
 
     validation = "validation"
     test = "test"
 
 
-class ShapeName(StrEnum):
-    """Shapes of a webhook's body."""
+class EngineName(StrEnum):
+    """What reads the prediction log."""
+
+    duckdb = "duckdb"
+    spark = "spark"
+    lines = "lines"
+
+
+class WebhookFormat(StrEnum):
+    """Formats of the body that a webhook receives."""
 
     slack = "slack"
     alertmanager = "alertmanager"
+
+
+LogEngineName = Annotated[EngineName, typer.Option(help="With --log: what reads it; the rows are the same.")]
 
 
 @app.command()
 def report(
     reference: Annotated[str, typer.Option(help="JSONL or Parquet file with `text` (and label, confidence).")],
     output: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
-    current: Annotated[str, typer.Option(help="The current window as such a file.")] = "",
-    log: Annotated[str, typer.Option(help="The prediction log (folder or URL) to take the current window from.")] = "",
-    hours: Annotated[float | None, typer.Option(help="With --log: the last hours before --end.")] = None,
-    rows: Annotated[int | None, typer.Option(help="With --log: the last rows before --end.")] = None,
-    end: Annotated[str, typer.Option(help="With --log: end of the window, ISO 8601; default now.")] = "",
-    model_version: Annotated[str, typer.Option(help="With --log: only predictions of this version.")] = "",
+    current: Annotated[str, typer.Option(help="The current window as a file in the same format.")] = "",
+    log: Annotated[str, typer.Option(help="Prediction log (folder or URL) to read the current window from.")] = "",
+    hours: Annotated[float | None, typer.Option(help="With --log: length of the window in hours.")] = None,
+    rows: Annotated[int | None, typer.Option(help="With --log: number of newest predictions.")] = None,
+    end: Annotated[str, typer.Option(help="With --log: end of the window, ISO 8601. Default: now.")] = "",
+    model_version: Annotated[str, typer.Option(help="With --log: read only predictions of this model version.")] = "",
+    engine: Annotated[
+        EngineName, typer.Option(help="With --log: what reads it; the rows are the same.")
+    ] = EngineName.duckdb,
     history: HistoryUrl = "",
     labelled: Annotated[str, typer.Option(help="Parquet file or URL for the labelled rows, as training data.")] = "",
-    workspace: Annotated[str, typer.Option(help="Evidently workspace to add the report to: folder or URL.")] = "",
-    mlflow: Annotated[str, typer.Option(help="MLflow tracking URI to log the report to.")] = "",
-    thresholds: ThresholdsFile = limits.DEFAULT,
+    label_requests: Annotated[str, typer.Option(help="JSONL file or URL for the rows that people should label.")] = "",
+    workspace: Annotated[str, typer.Option(help="Evidently workspace (folder or URL) that gets the report.")] = "",
+    mlflow: Annotated[str, typer.Option(help="MLflow tracking URI to which the report is logged.")] = "",
+    thresholds: ThresholdsFile = drift_thresholds.DEFAULT,
 ) -> None:
-    """Compare two windows; print the verdict as one JSON object."""
-    from monitoring import drift, watch
-    from monitoring.window import WindowError, from_file, from_log, write_labelled
+    """Compare two windows and print the verdict as one JSON object."""
+    from monitoring import steps
+    from monitoring.drift.drift_report import HTML_FILE
+    from monitoring.prediction_log.engines import engine_named
+    from monitoring.windows.file_reader import from_file
+    from monitoring.windows.log_window import from_log
+    from monitoring.windows.window import WindowError
 
-    values = limits.load(thresholds)
+    values = drift_thresholds.load(thresholds)
     try:
         if bool(current) == bool(log):
             raise WindowError(f"found --current {current!r} and --log {log!r}; expected exactly one of them")
         bound = values.window.current_rows
-        now = (
+        which: dict[str, Any] = {"hours": hours, "last_rows": rows, "model_version": model_version or None}
+        window = (
             from_file(current, bound)
             if current
-            else from_log(
-                log, max_rows=bound, end=_moment(end), hours=hours, last_rows=rows, model_version=model_version or None
-            )
+            else from_log(log, max_rows=bound, end=_moment(end), engine=engine_named(engine.value), **which)
         )
-        keep = watch.Keep(history, workspace, mlflow)
-        found = watch.report(reference, now, output, keep, values)
+        destinations = steps.ReportDestinations(history, workspace, mlflow, label_requests)
+        verdict = steps.judge_window(reference, window, output, destinations, values)
     except WindowError as error:
         _refuse(str(error))
     if labelled:
-        write_labelled(now, labelled)
-    _show(found.to_dict() | {"html": str(output / drift.HTML)})
+        steps.store_labels(window, labelled, log=log, history=history)
+    _print_json(verdict.to_dict() | {"html": str(output / HTML_FILE)})
 
 
 @app.command()
 def decide(
     history: HistoryUrl,
-    webhook: Annotated[str, typer.Option(help="Where decisions other than OK are posted.")] = "",
-    shape: Annotated[ShapeName, typer.Option(help="Shape of the webhook's body.")] = ShapeName.slack,
-    report_url: Annotated[str, typer.Option(help="Link to the report, for the alert.")] = "",
-    thresholds: ThresholdsFile = limits.DEFAULT,
+    webhook: Annotated[str, typer.Option(help="URL to which decisions other than OK are posted.")] = "",
+    shape: Annotated[WebhookFormat, typer.Option(help="Format of the webhook's body.")] = WebhookFormat.slack,
+    report_url: Annotated[str, typer.Option(help="Link to the report, which the alert shows.")] = "",
+    thresholds: ThresholdsFile = drift_thresholds.DEFAULT,
 ) -> None:
-    """Decide on the kept reports, keep the decision, print it as one JSON object."""
-    from monitoring import watch
+    """Decide on the kept reports, keep the decision and print it as one JSON object."""
+    from monitoring import steps
     from monitoring.alerts import AlertError
 
-    decision = watch.decide(history, limits.load(thresholds))
-    _show(decision.to_dict())
+    decision = steps.decide(history, drift_thresholds.load(thresholds))
+    _print_json(decision.to_dict())
     try:
-        watch.alert(decision, webhook, shape.value, report_url)
+        steps.alert(decision, webhook, shape.value, report_url)
     except AlertError as error:
-        _refuse(f"the decision is kept, but {error}")
+        _refuse(f"the decision was kept, but the alert failed: {error}")
+
+
+@app.command()
+def outcome(
+    history: HistoryUrl,
+    reason: Annotated[str, typer.Option(help="Why the candidate was or was not promoted.")],
+    version: Annotated[str, typer.Option(help="Version of the candidate; empty if the retraining failed.")] = "",
+    promoted: Annotated[bool, typer.Option(help="Whether the candidate became the champion.")] = False,
+) -> None:
+    """Keep what became of a retraining: the cooldown starts at this outcome."""
+    from monitoring import steps
+
+    kept = steps.record_outcome(history, version=version, promoted=promoted, reason=reason)
+    _print_json(asdict(kept))
+
+
+@app.command()
+def site(
+    history: HistoryUrl,
+    output: Annotated[Path, typer.Option(help="Folder for the site; open its index.html in a browser.")],
+) -> None:
+    """Write a static site of the drift history."""
+    from monitoring.site import write_site
+
+    _print_json({"site": str(write_site(history, output))})
 
 
 @app.command()
@@ -116,49 +163,54 @@ def reference(
     bundle: Annotated[Path, typer.Option(help="Bundle folder of the champion.")],
     data: Annotated[Path, typer.Option(help="Parquet file with text, label and split.")],
     output: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    split: Annotated[SplitName, typer.Option(help="Which rows.")] = SplitName.validation,
+    split: Annotated[SplitName, typer.Option(help="Split whose rows are scored.")] = SplitName.validation,
 ) -> None:
-    """Score a champion's validation split as the reference window."""
-    from monitoring.window import reference_of_champion
+    """Write the reference window of a champion: its predictions on the validation split."""
+    from monitoring.windows.reference import write_reference_window
 
-    count = reference_of_champion(bundle, data, output, split.value)
-    _show({"output": str(output), "rows": count})
+    count = write_reference_window(bundle, data, output, split.value)
+    _print_json({"output": str(output), "rows": count})
 
 
 @app.command()
 def calibrate(
-    data: Annotated[list[str], typer.Option(help="JSONL or Parquet file of one domain: text, group_id; may repeat.")],
-    family: Annotated[FamilyName, typer.Option(help="Which detectors.")] = FamilyName.text,
+    data: Annotated[
+        list[str], typer.Option(help="JSONL or Parquet file of one domain with `text` and `group_id`. May be repeated.")
+    ],
+    family: Annotated[FamilyName, typer.Option(help="Detectors to calibrate or measure.")] = FamilyName.text,
     sizes: Sizes = (1500, 500),
-    output: Annotated[Path, typer.Option(help="JSON file for the measurement.")] = Path("calibration.json"),
-    thresholds: ThresholdsFile = limits.DEFAULT,
+    output: Annotated[Path, typer.Option(help="JSON file to write the measurement to.")] = Path("calibration.json"),
+    thresholds: ThresholdsFile = drift_thresholds.DEFAULT,
 ) -> None:
-    """Choose the margins in the thresholds file from windows without drift."""
-    from monitoring import calibrate as calibration
+    """Choose the margins in the thresholds file, from windows without drift."""
+    from monitoring.calibration import margins
+    from monitoring.calibration.partitions import read_reviews
 
-    found = calibration.calibrate(calibration.read_reviews(*data), limits.load(thresholds), family.value, sizes)
-    calibration.write_margins(thresholds, found)
-    calibration.save(output, found)
-    _show({"margins": found.margins, "false_alarms": found.false_alarms, "partitions": found.partitions})
+    calibration = margins.calibrate(read_reviews(*data), drift_thresholds.load(thresholds), family.value, sizes)
+    margins.write_margins(thresholds, calibration)
+    margins.save(output, calibration)
+    _print_json({name: getattr(calibration, name) for name in ("margins", "false_alarms", "partitions")})
 
 
 @app.command()
 def claim(
-    data: Annotated[list[str], typer.Option(help="JSONL or Parquet file of one domain: text, group_id; may repeat.")],
-    other: Annotated[list[str], typer.Option(help="NAME=FILE of another domain; may be given again.")],
-    family: Annotated[FamilyName, typer.Option(help="Which detectors.")] = FamilyName.text,
+    data: Annotated[
+        list[str], typer.Option(help="JSONL or Parquet file of one domain with `text` and `group_id`. May be repeated.")
+    ],
+    other: Annotated[list[str], typer.Option(help="NAME=FILE of another domain. May be repeated.")],
+    family: Annotated[FamilyName, typer.Option(help="Detectors to calibrate or measure.")] = FamilyName.text,
     sizes: Sizes = (1500, 500),
-    output: Annotated[Path, typer.Option(help="JSON file for the measurement.")] = Path("claims.json"),
-    thresholds: ThresholdsFile = limits.DEFAULT,
+    output: Annotated[Path, typer.Option(help="JSON file to write the measurement to.")] = Path("claims.json"),
+    thresholds: ThresholdsFile = drift_thresholds.DEFAULT,
 ) -> None:
-    """Measure how often windows with and without drift alarm; print a Markdown table."""
-    from monitoring import calibrate as calibration
+    """Measure how often windows with and without drift alarm, and print a Markdown table."""
+    from monitoring.calibration import alarm_rates
+    from monitoring.calibration.partitions import read_reviews
 
-    others = {name: calibration.read_reviews(path) for name, _, path in (one.partition("=") for one in other)}
-    same = calibration.read_reviews(*data)
-    found = calibration.claims(same, others, limits.load(thresholds), family.value, sizes)
-    calibration.save(output, found)
-    typer.echo(calibration.table(found))
+    others = {name: read_reviews(path) for name, _, path in (value.partition("=") for value in other)}
+    rates = alarm_rates.alarm_rates(read_reviews(*data), others, drift_thresholds.load(thresholds), family.value, sizes)
+    alarm_rates.save(output, rates)
+    typer.echo(alarm_rates.table(rates))
 
 
 def _moment(value: str) -> datetime:
@@ -166,7 +218,7 @@ def _moment(value: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _show(content: dict[str, Any]) -> None:
+def _print_json(content: dict[str, Any]) -> None:
     typer.echo(json.dumps(content))
 
 

@@ -1,8 +1,9 @@
-"""Decisions that need a person → a webhook, in Slack's or Alertmanager's shape, with retries."""
+"""Sends decisions to a webhook, in the format of Slack or of Alertmanager, with retries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -15,16 +16,32 @@ TIMEOUT_SECONDS: Final = 10.0
 
 
 class AlertError(RuntimeError):
-    """An alert that was not delivered: to which host, and why. The URL's path is a secret and is not named."""
+    """An alert was not delivered. The message names the host and the reason, but not the path, which is a secret."""
 
 
-def send(url: str, decision: Decision, shape: str = "slack", report_url: str = "") -> None:
-    """POST a decision to a webhook; connection errors, 429 and 5xx are tried again, four times in all.
+@dataclass(frozen=True)
+class Failure:
+    """A monitoring run that failed: in watching, in retraining or in the gate."""
 
-    `shape`: Slack's incoming webhook, or Alertmanager's `POST /api/v2/alerts`. Raises AlertError when it failed.
+    reasons: tuple[str, ...]
+    """What failed, one sentence each."""
+    decided_at: str
+    """When the run ended (UTC, ISO 8601)."""
+    action: str = "FAILED"
+
+
+def send(url: str, decision: Decision | Failure, shape: str = "slack", report_url: str = "") -> None:
+    """Post a decision, or a failure, to a webhook.
+
+    Connection errors, 429 and 5xx are retried, up to four attempts in total.
+
+    `shape` is `slack` (an incoming webhook) or `alertmanager` (`POST /api/v2/alerts`). Raises AlertError if the alert
+    was not delivered.
+
+    Example: `send("https://hooks.slack.com/services/…", decision, "slack")`.
     """
     if shape not in SHAPES:
-        raise AlertError(f"the webhook's shape is {shape!r}; expected one of {sorted(SHAPES)}")
+        raise AlertError(f"the webhook shape is {shape!r}; expected one of {sorted(SHAPES)}")
     body = SHAPES[shape](decision, report_url)
     try:
         _post(url, body)
@@ -34,27 +51,31 @@ def send(url: str, decision: Decision, shape: str = "slack", report_url: str = "
         raise AlertError(f"{httpx.URL(url).host} could not be reached with the alert: {error}") from None
 
 
-def slack(decision: Decision, report_url: str) -> dict[str, Any]:
-    """Return Slack's message: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks."""
+def slack(decision: Decision | Failure, report_url: str) -> dict[str, Any]:
+    """Return the message for Slack: https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks."""
     lines = [f"*review-sentiment: {decision.action}*", *(f"• {reason}" for reason in decision.reasons)]
     return {"text": "\n".join([*lines, *([report_url] if report_url else [])])}
 
 
-def alertmanager(decision: Decision, report_url: str) -> list[dict[str, Any]]:
-    """Return the alerts of Alertmanager's API v2; one alert whose labels stay the same over time."""
+def alertmanager(decision: Decision | Failure, report_url: str) -> list[dict[str, Any]]:
+    """Return one alert for Alertmanager's API v2. Its labels stay the same over time, so repeats are one alert."""
     alert = {
         "labels": {
-            "alertname": "ReviewSentimentDrift",
+            "alertname": "ReviewSentimentMonitoringFailed" if isinstance(decision, Failure) else "ReviewSentimentDrift",
             "action": decision.action,
-            "severity": "warning" if decision.action == "RETRAIN" else "info",
+            "severity": "warning" if decision.action in {"RETRAIN", "FAILED"} else "info",
         },
-        "annotations": {"summary": f"Drift decision: {decision.action}", "description": "\n".join(decision.reasons)},
+        "annotations": {"summary": _summary(decision), "description": "\n".join(decision.reasons)},
         "startsAt": decision.decided_at,
     }
     return [alert | ({"generatorURL": report_url} if report_url else {})]
 
 
-SHAPES: Final[dict[str, Callable[[Decision, str], Any]]] = {"slack": slack, "alertmanager": alertmanager}
+def _summary(decision: Decision | Failure) -> str:
+    return "A monitoring run failed" if isinstance(decision, Failure) else f"Drift decision: {decision.action}"
+
+
+SHAPES: Final[dict[str, Callable[[Any, str], Any]]] = {"slack": slack, "alertmanager": alertmanager}
 
 
 def _worth_another_try(error: BaseException) -> bool:

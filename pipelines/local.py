@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from feature_checks.state import state_dir
+from pipelines.parameters import typed_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +22,6 @@ if TYPE_CHECKING:
 
 class PipelineFailed(RuntimeError):
     """A step failed; the message names it and the run's folder. The step's own error is in the log above."""
-
-
-class ParameterError(ValueError):
-    """An argument that the pipeline does not take; the message lists those it does."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +36,20 @@ class LocalRun:
         return self.folder / task / name
 
 
-def run_local(compiled: Path, arguments: Mapping[str, str]) -> LocalRun:
+def run_local(compiled: Path, arguments: Mapping[str, str], output: Path | None = None) -> LocalRun:
     """Run the compiled YAML with `arguments` (texts, read by each parameter's type).
 
-    Outputs go to STATE_DIR/pipelines/NAME-TIME. Raises ParameterError before and PipelineFailed while running.
+    Outputs go to `output`, by default STATE_DIR/pipelines/NAME-TIME. A step that fails is not tried again: on one
+    machine it would fail for the same reason, after minutes of waiting. Raises ParameterError before and PipelineFailed
+    while running.
+
+    Example: `run_local(Path("manifests/pipelines/training.yaml"), {"epochs": "2"}).artifact("gate", "decision")`.
     """
     from kfp import components, local
 
-    root = state_dir() / "pipelines" / f"{compiled.stem}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    root = output or state_dir() / "pipelines" / f"{compiled.stem}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=str(root))
-    pipeline = components.load_component_from_file(str(compiled))
+    pipeline = components.load_component_from_text(_without_retries(compiled.read_text(encoding="utf-8")))
     typed = typed_arguments(pipeline.component_spec.inputs or {}, arguments)
     with _quiet_progress_bars():
         try:
@@ -58,18 +61,18 @@ def run_local(compiled: Path, arguments: Mapping[str, str]) -> LocalRun:
     return LocalRun(folder, tasks_of(folder))
 
 
-def typed_arguments(inputs: Mapping[str, Any], arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments converted to the types of the pipeline's inputs."""
-    readers: dict[str, Callable[[str], Any]] = {"Float": float, "Integer": int, "String": str}
-    typed = {}
-    for name, text in arguments.items():
-        if name not in inputs:
-            raise ParameterError(f"the pipeline has no parameter {name!r}; it takes {sorted(inputs)}")
-        try:
-            typed[name] = readers[inputs[name].type](text)
-        except ValueError as error:
-            raise ParameterError(f"parameter {name!r} is {text!r}; expected {inputs[name].type}") from error
-    return typed
+def _without_retries(compiled: str) -> str:
+    documents = list(yaml.safe_load_all(compiled))
+    for document in documents:
+        _remove_retries(document)
+    return yaml.safe_dump_all(documents, sort_keys=False)
+
+
+def _remove_retries(node: Any) -> None:
+    if isinstance(node, dict):
+        node.pop("retryPolicy", None)
+    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        _remove_retries(child)
 
 
 def tasks_of(folder: Path) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import ops
+from components import monitoring_ops as ops
 from pipelines.training import training
 
 
@@ -20,31 +20,36 @@ def monitoring(
     webhook: str = "",
     webhook_shape: str = "slack",
     source: str = "icwsm2014:amazon",
-    rating_scale: str = "-4..4",
+    text_column: str = "",
+    label_column: str = "",
+    rating_column: str = "",
+    group_column: str = "",
+    rating_scale: str = "auto",
+    neutral: str = "required",
     base_model: str = "models:/review-sentiment@champion",
     epochs: float = 2.0,
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
+    calibration: int = 0,
     promotion: str = "auto",
 ) -> None:
     """Build the graph.
 
-    `log`, `history`, `labelled` and `workspace` are folders (labelled: a .parquet file) at a path or fsspec URL: the
-    prediction log, the kept reports and decisions, the labelled rows for retraining, Evidently's workspace (a path, or
-    the http(s) address of a running Evidently).
-    `rows`: watch the last so many predictions; 0 for those of the last `hours`. Only the champion's count.
+    `log`, `history`, `labelled` and `workspace` are folders (labelled: a .parquet file) at a path or fsspec URL; see
+    docs/reference/pipeline-parameters.md. `rows`: watch the last so many predictions; 0 for those of the last `hours`.
     The rest are the training graph's, for retraining; it starts from the champion and adds the labelled rows.
     """
-    watched = ops.watch(
-        log=log, hours=hours, rows=rows, history=history, labelled=labelled, workspace=workspace
-    )  # fmt: skip
-    decided = ops.decide(history=history).after(watched)
-    alerted = ops.alert(decision=decided.outputs["decision"], webhook=webhook, shape=webhook_shape)
-    for task in (watched, decided, alerted):
-        task.set_caching_options(False)
-    with dsl.If(decided.outputs["Output"] == "RETRAIN", name="retrain"):
-        training(
-            source=source, extra_data=watched.outputs["Output"], rating_scale=rating_scale, base_model=base_model,
-            epochs=epochs, learning_rate=learning_rate, seed=seed, max_rows=max_rows, promotion=promotion,
-        )  # fmt: skip
+    failed = ops.alert_on_failure(webhook=webhook, shape=webhook_shape, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
+    with dsl.ExitHandler(failed, name="monitoring"):
+        watched = ops.watch(log=log, hours=hours, rows=rows, history=history, labelled=labelled, workspace=workspace)
+        decided = ops.decide(history=history, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).after(watched)
+        ops.alert(decision=decided.outputs["decision"], webhook=webhook, shape=webhook_shape)
+        with dsl.If(decided.outputs["Output"] == "RETRAIN", name="retrain"):
+            retrained = training(
+                source=source, extra_data=watched.outputs["Output"], text_column=text_column, label_column=label_column,
+                rating_column=rating_column, group_column=group_column, rating_scale=rating_scale, neutral=neutral,
+                base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed, max_rows=max_rows,
+                calibration=calibration, promotion=promotion,
+            )  # fmt: skip
+            ops.outcome(history=history, version=retrained.output)

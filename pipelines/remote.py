@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
-import yaml
-
-from pipelines.local import ParameterError, typed_arguments
+from pipelines.parameters import ParameterError, typed_arguments
+from pipelines.pipeline_versions import uploaded
 
 EXPERIMENT: Final = "review-sentiment"
+UNATTENDED: Final = {"promotion": "manual"}
+"""Parameters of a run on a cluster unless others are given: no model is promoted without a person."""
 HEALTH: Final = "/apis/v2beta1/healthz"
 CREDENTIALS: Final = "KF_PIPELINES_TOKEN, KF_PIPELINES_SA_TOKEN_PATH or KF_PIPELINES_COOKIE"
 
@@ -40,6 +40,22 @@ class Host:
     namespace: str = ""
     """Profile namespace of a multi-user host; "" on a single-user host."""
     experiment: str = EXPERIMENT
+    service_account: str = ""
+    """Kubernetes service account of the steps; "" for the host's default."""
+    pipeline_root: str = ""
+    """URL below which the steps' outputs are kept; "" for the host's default."""
+    upload: bool = False
+    """Upload the compiled pipeline as a version, and run that, instead of sending the pipeline with the run."""
+
+    def source(self, client: Any, compiled: Path) -> dict[str, str]:
+        """Return the pipeline of a run as the SDK takes it."""
+        if not self.upload:
+            return {"pipeline_package_path": str(compiled)}
+        return uploaded(client, compiled, self.namespace)
+
+    def options(self) -> dict[str, Any]:
+        """Return what a run and a recurring run take alike."""
+        return {"service_account": self.service_account or None, "pipeline_root": self.pipeline_root or None}
 
 
 @dataclass(frozen=True)
@@ -54,23 +70,26 @@ class Started:
 def submit(host: Host, compiled: Path, arguments: Mapping[str, str]) -> Started:
     """Start one run of the compiled YAML with `arguments` (texts, read by each parameter's type).
 
-    Raises ParameterError before anything is sent and RemoteError for what the host says.
+    On a cluster an accepted model waits for a person unless `promotion` is given. Raises ParameterError before anything
+    is sent and RemoteError for what the host says.
     """
-    typed = checked_arguments(compiled, arguments)
+    typed = checked_arguments(compiled, UNATTENDED | dict(arguments))
     name = f"{compiled.stem} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     with _connected(host) as client:
-        run = client.run_pipeline(_experiment_id(client, host), name, str(compiled), typed)
+        source = host.source(client, compiled)
+        run = client.run_pipeline(_experiment_id(client, host), name, params=typed, **source, **host.options())
     return Started(run.run_id, f"{_user_interface(host)}/#/runs/details/{run.run_id}")
 
 
 def schedule(host: Host, compiled: Path, arguments: Mapping[str, str], *, name: str, cron: str) -> Started:
     """Make the recurring run `name`: on `cron` (six fields, UTC), no catch-up, one run at a time.
 
+    On a cluster an accepted model waits for a person unless `promotion` is given.
     Equally named recurring runs that the namespace already has are deleted once the new one exists, so that a refusal
     leaves the old one in place. Raises CronError and ParameterError before anything is sent, RemoteError for what the
     host says.
     """
-    typed = checked_arguments(compiled, arguments)
+    typed = checked_arguments(compiled, UNATTENDED | dict(arguments))
     next_runs(cron, 1)
     with _connected(host) as client:
         before = list(_recurring_runs_named(client, host, name))
@@ -82,23 +101,26 @@ def schedule(host: Host, compiled: Path, arguments: Mapping[str, str], *, name: 
             max_concurrency=1,
             no_catchup=True,
             params=typed,
-            pipeline_package_path=str(compiled),
+            **host.source(client, compiled),
+            **host.options(),
         )
-        for one in before:
-            client.delete_recurring_run(one)
+        for old in before:
+            client.delete_recurring_run(old)
     link = f"{_user_interface(host)}/#/recurringrun/details/{made.recurring_run_id}"
     return Started(made.recurring_run_id, link, tuple(before))
 
 
 def steps_without(compiled: Path, variable: str) -> list[str]:
     """Return the steps of the compiled YAML whose containers do not get the environment variable."""
+    import yaml
+
     pipeline = next(yaml.safe_load_all(compiled.read_text(encoding="utf-8")))
     executors = pipeline["deploymentSpec"]["executors"]
     containers = {name.removeprefix("exec-"): executor.get("container", {}) for name, executor in executors.items()}
     return [
         name
         for name, container in containers.items()
-        if variable not in {one["name"] for one in container.get("env", [])}
+        if variable not in {setting["name"] for setting in container.get("env", [])}
     ]
 
 
@@ -130,7 +152,7 @@ def checked_arguments(compiled: Path, arguments: Mapping[str, str]) -> dict[str,
 
     inputs = components.load_component_from_file(str(compiled)).component_spec.inputs or {}
     typed = typed_arguments(inputs, arguments)
-    absent = [name for name, one in inputs.items() if not one.optional and name not in typed]
+    absent = [name for name, parameter in inputs.items() if not parameter.optional and name not in typed]
     if absent:
         raise ParameterError(f"the {compiled.stem} pipeline needs the parameters {absent}: give each as NAME=VALUE")
     return typed
@@ -172,6 +194,8 @@ def _credentials() -> tuple[str | None, str | None]:
 
 def _check_health(host: Host, token: str | None, cookie: str | None) -> None:
     """Raise RemoteError unless the host answers as the API does: the SDK itself would try for minutes."""
+    import httpx
+
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     headers |= {"Cookie": cookie} if cookie else {}
     try:
@@ -199,7 +223,7 @@ def _recurring_runs_named(client: Any, host: Host, name: str) -> Iterator[str]:
     token = ""
     while True:
         page = client.list_recurring_runs(token, 100, namespace=host.namespace or None, filter=equal)
-        yield from (one.recurring_run_id for one in page.recurring_runs or ())
+        yield from (run.recurring_run_id for run in page.recurring_runs or ())
         token = page.next_page_token
         if not token:
             return

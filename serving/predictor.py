@@ -1,4 +1,4 @@
-"""The predictor: a KServe model that puts the rooms in order (cache → batcher → engine) and owns readiness."""
+"""The predictor: a KServe model that scores texts through cache, batcher and engine, and knows whether it is ready."""
 
 from __future__ import annotations
 
@@ -7,63 +7,38 @@ import ctypes
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import kserve
 
 from feature_checks.prediction_record import FeedbackRecord
-from serving import metrics
-from serving.batcher import Batcher, Scores
-from serving.cache import ScoreCache
-from serving.errors import NotFound, NotReady, RequestError
-from serving.feedback import accept
-from serving.loading import Prepared
-from serving.log_lines import AnsweredRequest
-from serving.metadata import INPUT_TYPES, OUTPUT_TYPES
-from serving.prediction_log import PredictionLog
-from serving.protocol import Verdicts
-from serving.protocol_v1 import predictions, texts_of
+from serving.body_budget import BodyBudget
+from serving.errors import NotFound, NotReady, Overloaded, RequestError
+from serving.inference.batcher import Batcher
+from serving.inference.jobs import ANYBODY, Sender
+from serving.inference.loading import PreparedModel
+from serving.inference.results import ScoredTexts
+from serving.loaded_model import LoadedModel
+from serving.prediction_log.lines import AnsweredRequest
+from serving.prediction_log.writer import PredictionLog
+from serving.protocol.common import Prediction, quoted
+from serving.protocol.metadata import INPUT_TYPES, OUTPUT_TYPES
+from serving.protocol.v1 import predictions, request_of
 from serving.settings import Settings
-from serving.telemetry import Steps, Telemetry
+from serving.state.cache import ScoreCache
+from serving.telemetry import metrics
+from serving.telemetry.failure_log import FailureLog
+from serving.telemetry.timings import Steps, Telemetry
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class LoadedModel:
-    """One loaded version. It outlives its last request by nothing."""
-
-    prepared: Prepared
-    batcher: Batcher
-    version: str = field(init=False)
-    digest: str = field(init=False)
-    """Of the bundle and the arithmetic: what an answer depends on besides its text."""
-    in_flight: int = 0
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.version = self.prepared.version
-        self.digest = f"{self.prepared.bundle.digest}:{self.prepared.arithmetic}"
-        self.idle.set()
-
-
-class Answer(NamedTuple):
-    """The scores of one request, all of one version."""
-
-    model: LoadedModel
-    scores: Scores
-    verdicts: Verdicts
-    truncated: int
-    """How many of the texts the model read only the beginning of."""
-
-
 class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
-    """Scores texts with the current version; any version that is still loaded can be asked for by number."""
+    """Scores texts with the current version, or with any other loaded version that is named."""
 
     def __init__(self, settings: Settings) -> None:
-        """Nothing is loaded yet: `swap` makes it ready."""
+        """Start without a model; `swap` provides one."""
         super().__init__(settings.model_name)
         self._settings = settings
         self._cache = ScoreCache(settings)
@@ -73,21 +48,27 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         self._retiring: set[asyncio.Task[None]] = set()
         self._draining = False
         self.cause = "no model has been loaded yet"
-        """Why nothing is served, as long as nothing is."""
+        """The reason why no model is served, as long as none is. Not for clients: it may hold addresses and paths."""
         self._telemetry = Telemetry(settings.model_name)
+        self.failures = FailureLog(settings)
+        """The log of failed requests, which REST and gRPC share."""
+        self.bodies = BodyBudget(settings.max_bodies_bytes)
+        """The budget of the bytes of requests, which REST and gRPC share."""
         metrics.READY.set_function(lambda: float(self.usable))
 
     async def open(self) -> None:
-        """Start what runs beside the requests: cache and prediction log."""
-        await self._cache.start()
+        """Start the prediction log."""
         if self._log:
             self._log.start()
 
     async def close(self) -> None:
-        """Answer what has been accepted, then end engines, cache and log; what they hold is flushed."""
+        """Answer every accepted request, then stop the engines, the cache and the log, which is flushed."""
         self.begin_drain()
         models, self._models, self._current = list(self._models.values()), {}, None
-        await asyncio.gather(*self._retiring, *(self._retire(model) for model in models))
+        retiring = [*self._retiring, *(asyncio.create_task(self._retire(model)) for model in models)]
+        if retiring:
+            # A request that hangs must not keep the log from being flushed.
+            await asyncio.wait(retiring, timeout=self._settings.drain_seconds)
         await self._cache.close()
         if self._log:
             await self._log.close()
@@ -96,60 +77,63 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
 
     @property
     def usable(self) -> bool:
-        """Tell whether a request would be served now and the server means to stay."""
+        """Whether a request would be served now and the server is not shutting down."""
         return not self._draining and self._current is not None and self._current.batcher.healthy
 
     @property
     def why_not_ready(self) -> str:
-        """Say what keeps the server from being ready, as long as something does."""
+        """The reason why the server is not ready, as long as it is not.
+
+        Clients see it, so `cause` holds no address, path or credentials: those are only in the log.
+        """
         if self._draining:
             return "the server is shutting down; send the request to another one"
         if self._current is None:
-            return f"model {self.name!r}: {self.cause}; try again later"
+            return f"model {self.name!r}: no version could be loaded yet: {self.cause}; try again later"
         return f"model {self.name!r}: an engine worker is being replaced; try again in a moment"
 
     async def healthy(self) -> bool:
-        """KServe's question for readiness."""
+        """Return `usable`; KServe calls this for readiness."""
         return self.usable
 
     def load(self) -> bool:
-        """KServe would load here, on the event loop; loading is done by following the registry."""
+        """Return `usable`; KServe would load here, on the event loop, but the alias watcher loads models."""
         return self.usable
 
     def begin_drain(self) -> None:
-        """Turn readiness off; requests are still answered."""
+        """Turn readiness off. Requests are still answered."""
         self._draining = True
 
     @property
     def draining(self) -> bool:
-        """Tell whether the server is on its way down."""
+        """Whether the server is shutting down."""
         return self._draining
 
     # -- versions ----------------------------------------------------------------------------------------------
 
     @property
     def current(self) -> LoadedModel | None:
-        """The version that answers when none is asked for."""
+        """The version that answers requests which name none; None before the first is loaded."""
         return self._current
 
     @property
     def versions(self) -> list[str]:
-        """Every loaded version, the current one last."""
+        """Every loaded version; the current one is last."""
         return list(self._models)
 
     def model(self, version: str | None = None) -> LoadedModel:
-        """Return the current version, or the one asked for. Raises NotReady or NotFound."""
+        """Return the named version, by default the current one. Raises NotReady or NotFound."""
         model = self._current
         if model is None:
             raise NotReady(self.why_not_ready, retry_after=5)
         if not version or version == model.version:
             return model
         if version not in self._models:
-            raise NotFound(f"model {self.name!r}: version {version!r} is not loaded; loaded are {self.versions}")
+            raise NotFound(f"model {self.name!r}: version {quoted(version)} is not loaded; loaded are {self.versions}")
         return self._models[version]
 
-    async def swap(self, prepared: Prepared) -> None:
-        """Put a prepared version in place of the current one; that one is retired after its last request."""
+    async def swap(self, prepared: PreparedModel) -> None:
+        """Replace the current version by `prepared`; the replaced one is unloaded after its last request."""
         batcher = Batcher(prepared.engine, self._settings)
         await batcher.start()
         new, old = LoadedModel(prepared, batcher), self._current
@@ -169,7 +153,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         if self._models.get(model.version) is model:
             del self._models[model.version]
         await model.batcher.stop()
-        logger.info("version %s is retired", model.version)
+        logger.info("version %s is unloaded", model.version)
 
     def _forget(self, retirement: asyncio.Task[None]) -> None:
         self._retiring.discard(retirement)
@@ -177,61 +161,68 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
 
     # -- requests ----------------------------------------------------------------------------------------------
 
-    def recall(self, model: LoadedModel, texts: Sequence[str]) -> Answer | None:
-        """Return the answer of one version where nothing has to be waited for."""
+    def recall(self, model: LoadedModel, texts: Sequence[str]) -> Prediction | None:
+        """Return the prediction of one version if every normalised text is in the memory cache, otherwise None."""
         scores = self._cache.recall(model.digest, texts)
-        return None if scores is None else _answer(model, scores)
+        return None if scores is None else self._prediction(model, scores)
 
-    async def score(self, model: LoadedModel, texts: Sequence[str], deadline: float | None) -> Answer:
-        """Return the answer of one version; `deadline` is in the event loop's time.
+    async def score(
+        self, model: LoadedModel, texts: Sequence[str], deadline: float | None, sender: Sender = ANYBODY
+    ) -> Prediction:
+        """Return the prediction of one version for normalised texts; `deadline` is in the event loop's time.
 
         Raises what `Batcher.score` raises.
         """
-        model.in_flight += 1
-        model.idle.clear()
-        try:
-            scores = await self._cache.score(model.batcher, model.digest, texts, deadline)
-        finally:
-            model.in_flight -= 1
-            if not model.in_flight:
-                model.idle.set()
-        return _answer(model, scores)
+        with model.in_use():
+            scores = await self._cache.score(model.batcher, model.digest, texts, deadline, sender)
+        return self._prediction(model, scores)
 
-    def answered(
-        self, answer: Answer, texts: Sequence[str], request_id: str, protocol: str, user: str, steps: Steps
+    def _prediction(self, model: LoadedModel, scores: ScoredTexts) -> Prediction:
+        truncated = sum(scores.truncated)
+        return Prediction.of(self.name, model.version, scores.probabilities, scores.cached, truncated)
+
+    def record(
+        self, prediction: Prediction, texts: Sequence[str], request_id: str, protocol: str, user: str, steps: Steps
     ) -> None:
-        """Count and log one request whose reply is on its way."""
-        self._telemetry.answered(protocol, steps, answer.verdicts, answer.truncated)
+        """Update the metrics and the prediction log with one request whose reply is ready."""
+        self._telemetry.record(protocol, steps, prediction)
         if self._log:
-            scores = answer.scores
             self._log.append(
                 AnsweredRequest(
                     request_id=request_id,
                     time=time.time(),
                     texts=texts,
-                    probabilities=scores.probabilities,
-                    cached=scores.cached,
-                    model_version=answer.model.version,
+                    probabilities=prediction.probabilities,
+                    cached=prediction.cached,
+                    model_version=prediction.model_version,
                     latency_seconds=sum(steps),
                     protocol=protocol,
                     user=user,
                 )
             )
 
-    def feedback(self, body: bytes) -> FeedbackRecord:
-        """Store the label in a feedback request's body. Raises NotFound where feedback is off, or as `accept`."""
+    def require_feedback(self) -> PredictionLog:
+        """Return the log that stores labels. Raises NotFound if the server does not accept feedback."""
         if self._settings.feedback == "off" or self._log is None:
-            raise NotFound("feedback: not accepted here; it needs FEEDBACK=on and a PREDICTION_LOG")
-        return accept(body, self._log)
+            raise NotFound("feedback: this server does not accept it; it needs FEEDBACK=on and a PREDICTION_LOG")
+        return self._log
 
-    # -- KServe's own way in -----------------------------------------------------------------------------------
+    def store_feedback(self, record: FeedbackRecord, user: str = "") -> None:
+        """Store one label that `user` gave.
+
+        Raises NotFound if the server accepts none, Overloaded if the log's queue is full.
+        """
+        if not self.require_feedback().append_feedback(record, user):
+            raise Overloaded("the feedback was not stored: the log's queue is full; send it again", retry_after=5)
+
+    # -- calls from KServe -------------------------------------------------------------------------------------
 
     async def predict(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:  # noqa: ARG002
-        """Answer a V1 dictionary that came through KServe's own dataplane; the routes do not pass here."""
+        """Return the V1 predictions for a dictionary from KServe's dataplane, which the server's own routes bypass."""
         if not isinstance(payload, dict):
             raise RequestError(f"payload: found {type(payload).__name__}; expected a V1 dictionary")
-        answer = await self.score(self.model(), texts_of(payload, self._settings.max_texts), None)
-        return predictions(answer.verdicts)
+        request = request_of(payload, self._settings.max_texts)
+        return predictions(await self.score(self.model(), request.normalised, None))
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Return the input tensor's metadata."""
@@ -242,11 +233,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         return OUTPUT_TYPES
 
 
-def _answer(model: LoadedModel, scores: Scores) -> Answer:
-    return Answer(model, scores, Verdicts.of(scores.probabilities), sum(scores.truncated))
-
-
 def _return_freed_memory() -> None:
-    """Hand a retired model's pages back to the system; glibc would keep them in the arenas of ended threads."""
+    """Return the memory of an unloaded model to the operating system; glibc keeps it in the arenas of ended threads."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
     trim(0)

@@ -1,6 +1,6 @@
 """Write released images, by digest, into an overlay's kustomization.yaml; everything else in it stays as it is.
 
-python .github/delivery/set_images.py manifests/overlays/prod/kustomization.yaml \
+python .github/delivery/set_images.py manifests/overlays/prod/environment/kustomization.yaml \
     review-sentiment-serving=ghcr.io/owner/review-sentiment-serving@sha256:… \
     review-sentiment-components=ghcr.io/owner/review-sentiment-components@sha256:…
 """

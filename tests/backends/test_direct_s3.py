@@ -1,14 +1,13 @@
-"""A registry whose artifacts lie on S3 without MLflow in between: the predictor fetches them itself."""
+"""A registry whose artifacts are on S3: the predictor downloads them from there, not through MLflow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from feature_checks.bundle import Bundle
+from serving.models.source import ModelSource
 from serving.settings import Settings
-from serving.source import ModelSource
-
-from .stack import Backends
+from tests.backends.stack import Backends
 
 MODEL = "direct"
 
@@ -30,6 +29,6 @@ def test_a_bundle_on_s3_is_fetched_without_the_tracking_server(
     try:
         resolved = source.resolve()
         assert resolved.artifact_uri.startswith("s3://models/direct/")
-        assert source.prepare(resolved).bundle.digest == tiny_bundle.digest
+        assert source.load(resolved).bundle.digest == tiny_bundle.digest
     finally:
         source.close()

@@ -1,4 +1,4 @@
-"""One job, two sets of back ends: what differs between SQLite, files, memory and PostgreSQL, S3, Redis is variables."""
+"""The same run on two sets of back ends (SQLite, files, memory; PostgreSQL, S3, Redis): only variables differ."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from redis import Redis
 
-from . import flow
-from .flow import Outcome
-from .stack import Backends
+from tests.backends import flow
+from tests.backends.flow import Outcome
+from tests.backends.stack import Backends
 
 REDIS_HITS = 'sentiment_cache_lookups_total{tier="redis"}'
 REDIS_DECISIONS = 'sentiment_rate_limit_decisions_total{decision="allowed",source="redis"}'
@@ -57,7 +57,7 @@ def test_the_same_job_on_postgresql_s3_and_redis(
 
 
 def check(outcome: Outcome) -> None:
-    """What holds wherever the job runs."""
+    """Check what must hold on every set of back ends."""
     assert (outcome.alias, outcome.version, outcome.served_version) == ("champion", "1", "1")
     assert outcome.accuracy > 0.9
     assert outcome.repeated_equal

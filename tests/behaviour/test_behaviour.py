@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from components.behaviour import Case, load_cases, reference_texts, run_cases
+from components.evaluation.behaviour import Case, load_cases, run_cases, self_test_texts
 from feature_checks.classifier import Probabilities
 from feature_checks.contract import LABELS
 
@@ -42,7 +42,7 @@ def test_a_model_that_always_says_neutral_passes_only_what_it_should() -> None:
     assert len(results["negation"].failed) == results["negation"].cases
 
 
-def test_reference_texts_are_unique_and_every_case_is_in_them() -> None:
-    texts = reference_texts(CASES)
+def test_self_test_texts_are_unique_and_every_case_is_in_them() -> None:
+    texts = self_test_texts(CASES)
     assert len(texts) == len(set(texts))
     assert set(texts) == {text for case in CASES for text in case.texts()}

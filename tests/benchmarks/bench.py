@@ -1,7 +1,7 @@
 """Throughput and latency in one run on one machine, load generator included: `make bench`.
 
-python tests/benchmarks/bench.py                       on the champion
-python tests/benchmarks/bench.py --bundle FOLDER       on a bundle folder
+python -m tests.benchmarks.bench                       on the champion
+python -m tests.benchmarks.bench --bundle FOLDER       on a bundle folder
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import scenarios
 import typer
 from rich.console import Console
 from rich.table import Table
-from scenarios import Bench, Result
 
+from serving.models.source import ModelSource
 from serving.settings import Settings
-from serving.source import ModelSource
+from tests.benchmarks import neighbours, scenarios
+from tests.benchmarks.scenarios import Bench, Result
 
 
 def main(
@@ -55,13 +55,13 @@ def main(
 def _bundle() -> Path:
     source = ModelSource(Settings())
     try:
-        return source.prepare(source.resolve()).bundle.folder
+        return source.load(source.resolve()).bundle.folder
     finally:
         source.close()
 
 
 def _default_texts(scratch: Path) -> Path:
-    from components import icwsm2014
+    from components.datasets import icwsm2014
 
     path = scratch / "amazon.jsonl"
     icwsm2014.load(["amazon"], Settings().state_dir / "data").to_json(path, orient="records", lines=True)
@@ -79,11 +79,12 @@ def _measure(bench: Bench, console: Console) -> dict[str, Result]:
     add(scenarios.uncached(bench))
     add(scenarios.cached(bench))
     add(scenarios.overload(bench, found["single, 64 connections"]["per_second"]))
+    add(neighbours.measure(bench))
     return found
 
 
 def _ratios(found: dict[str, Result]) -> list[dict[str, Any]]:
-    """Return each promise: what, the value, the bound, and whether it holds."""
+    """Return each aim: its name, the measured value, the bound, and whether it holds."""
 
     def rate(name: str) -> float:
         return float(found[name]["per_second"])
@@ -112,6 +113,8 @@ def _ratios(found: dict[str, Result]) -> list[dict[str, Any]]:
         ("recovery after the overload, s", found["after the overload"]["last_refused_at"], 2.0),
         ("memory growth under overload, MiB", flooded["resident_mib_after"] - flooded["resident_mib_before"], 20.0),
     ]
+    for what, value, sign, bound in neighbours.ratios(found):
+        (at_least if sign == ">=" else at_most).append((what, value, bound))
     rows = [(*row, ">=", row[1] >= row[2]) for row in at_least] + [(*row, "<=", row[1] <= row[2]) for row in at_most]
     return [
         {"what": what, "value": round(value, 3), "bound": f"{sign} {bound:.4g}", "holds": bool(holds)}

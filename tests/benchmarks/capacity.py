@@ -1,8 +1,8 @@
 """A simulation, not a measurement: Knative's autoscaler over measured service times, for a day and for a burst.
 
-python tests/benchmarks/capacity.py                                        # the published benchmark's numbers
-python tests/benchmarks/capacity.py --results .local/bench/results.json    # those of `make bench`
-python tests/benchmarks/capacity.py --price 0.05 --peak 3000 --start-seconds 40
+python -m tests.benchmarks.capacity                                        # the published benchmark's numbers
+python -m tests.benchmarks.capacity --results .local/bench/results.json    # those of `make bench`
+python -m tests.benchmarks.capacity --price 0.05 --peak 3000 --start-seconds 40
 
 Writes manifests/CAPACITY.md and two pictures beside it. Equal options give equal files.
 """
@@ -18,10 +18,10 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from kpa import Kpa, KpaSettings, Window
 from numpy.typing import NDArray
 
 from serving.settings import Settings
+from tests.benchmarks.kpa import Kpa, KpaSettings, Window
 
 MANIFESTS = Path(__file__).parents[2] / "manifests"
 STEP = 0.1
@@ -32,7 +32,7 @@ Curve = Callable[[float], float]
 
 @dataclass(frozen=True)
 class Pod:
-    """One pod, as measured: requests/s at most; latency (median, 95th percentile; s) at 70 % of that."""
+    """One pod, as measured: largest rate (requests/s), and latency (median, 95th percentile; s) at 70 % of it."""
 
     throughput: float
     p50: float
@@ -61,7 +61,7 @@ class Pod:
 
 @dataclass
 class Outcome:
-    """What a run came to; the series have one value a second."""
+    """The results of a run. Each series has one value per second."""
 
     name: str
     rate: list[float] = field(default_factory=list)
@@ -81,7 +81,7 @@ class Pods:
     """The pods of one revision: those that are ready, and when the others will be."""
 
     def __init__(self, first: int, start: float) -> None:
-        """`first` are ready."""
+        """Start with `first` pods that are ready."""
         self.ready, self._start, self._starting = first, start, [0.0][:0]
         self.started = 0
 
@@ -91,7 +91,7 @@ class Pods:
         return self.ready + len(self._starting)
 
     def scale(self, now: float, wanted: int) -> None:
-        """Start pods, or take away first those that are not ready yet."""
+        """Start pods, or remove pods, beginning with those that are not ready yet."""
         if wanted > self.count:
             new = wanted - self.count
             self.started += new
@@ -163,17 +163,17 @@ def quantile(waits: list[tuple[float, int]], pod: Pod, random: np.random.Generat
 
 
 def day(peak: float) -> Curve:
-    """Requests/s over a day: a tenth of the peak at two in the night, the peak at two in the afternoon."""
+    """Requests/s over a day: a tenth of the peak at 02:00, and the peak at 14:00."""
     return lambda t: peak * (0.1 + 0.9 * ((1 + math.cos(2 * math.pi * (t / 3600 - 14) / 24)) / 2) ** 2)
 
 
 def night_off(peak: float) -> Curve:
-    """Requests/s of an office: nothing before eight and after eighteen o'clock."""
+    """Requests/s of an office: none before 08:00 and after 18:00."""
     return lambda t: peak * max(0.0, math.sin(math.pi * (t / 3600 - 8) / 10)) if 8 <= t / 3600 < 18 else 0.0
 
 
 def burst(base: float, factor: float) -> Curve:
-    """Requests/s that are `factor` times as many from one second to the next, for five minutes."""
+    """Requests/s that rise by `factor` from one second to the next, for five minutes."""
     return lambda t: base * (factor if 600 <= t < 900 else 1)
 
 
@@ -202,9 +202,9 @@ def main(
 ) -> None:
     """Simulate and write the capacity page.
 
-    Example: python tests/benchmarks/capacity.py --results .local/bench/results.json --price 0.05
+    Example: python -m tests.benchmarks.capacity --results .local/bench/results.json --price 0.05
     """
-    import capacity_page
+    from tests.benchmarks import capacity_page
 
     pod, source = measured(results, start_seconds)
     concurrency = target or max(1, round(pod.in_flight / KpaSettings().utilization))

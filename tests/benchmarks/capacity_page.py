@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import capacity
 import numpy as np
-from kpa import KpaSettings
+
+from tests.benchmarks import capacity
+from tests.benchmarks.kpa import KpaSettings
 
 PAGE = """# Capacity: a simulation
 
@@ -16,7 +17,7 @@ PAGE = """# Capacity: a simulation
 `make bench` measures on one machine; arrivals are random (Poisson) with a fixed seed. Regenerate it with
 
 ```bash
-python tests/benchmarks/capacity.py --results .local/bench/results.json
+python -m tests.benchmarks.capacity --results .local/bench/results.json
 ```
 
 (`--help` lists price, peak, concurrency target and the rest; equal options give equal files.)
@@ -115,7 +116,11 @@ def _picture(outcome: capacity.Outcome, path: Path, every: int) -> Path:
     mpl.use("Agg")
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots(3, sharex=True)
-    series = {"requests/s": outcome.rate, "ready pods": outcome.ready, "p95, ms": [1000 * one for one in outcome.p95]}
+    series: dict[str, Sequence[float]] = {
+        "requests/s": outcome.rate,
+        "ready pods": outcome.ready,
+        "p95, ms": [1000 * one for one in outcome.p95],
+    }
     unit, name = (3600, "hours") if every > 1 else (60, "minutes")
     for axis, (label, values) in zip(axes, series.items(), strict=True):
         times = np.arange(0, len(values), every) / unit

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class KpaSettings:
-    """`config-autoscaler`, with Knative's defaults, and what a revision sets by annotation."""
+    """The values of `config-autoscaler`, with Knative's defaults, and those that a revision sets by annotation."""
 
     concurrency: float = 100
     """Requests in flight that a pod is to take: `autoscaling.knative.dev/target`, KServe's `scaleTarget`."""
@@ -41,7 +41,7 @@ class KpaSettings:
 
 @dataclass(frozen=True)
 class Decision:
-    """What one tick asks for."""
+    """The number of pods that one tick asks for."""
 
     pods: int
     panicking: bool

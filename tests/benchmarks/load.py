@@ -1,5 +1,6 @@
-"""A lean HTTP load generator in a process of its own: `python tests/benchmarks/load.py SPEC.json` prints a
-result.
+"""A lean HTTP load generator that runs in its own process.
+
+python -m tests.benchmarks.load SPEC.json     # prints the result
 
 Closed loop: every connection sends its next request when its answer is there. Open loop: requests have
 times of their own, and latency counts from those, so that a server which falls behind cannot hide it
@@ -181,8 +182,10 @@ class Load:
 
 
 def requests_of(spec: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the requests' bytes without end: V1, `batch` texts each, in the order of `sequence` or of the
-    file."""
+    """Yield the bytes of V1 requests without end.
+
+    Each has `batch` texts, in the order of `sequence` or of the file.
+    """
     texts = json.loads(Path(spec["texts"]).read_text(encoding="utf-8"))
     size = spec.get("batch", 1)
     sequence = spec.get("sequence") or range(0, len(texts) - size + 1, size)

@@ -1,4 +1,4 @@
-"""The least a Python server does: a bare Starlette route that reads JSON and answers a constant, with orjson.
+"""The lower bound for a Python server: a bare Starlette route that reads JSON and returns a constant, with orjson.
 
 python null_route.py PORT
 """

@@ -1,4 +1,4 @@
-"""What one writes with KServe: a model whose predict runs the same engine on each request as it comes.
+"""A predictor as KServe's guide writes one: `predict` runs the same engine on each request by itself.
 
 python plain_kserve.py PORT BUNDLE           predict as KServe's guide has it, called on the event loop
 python plain_kserve.py PORT BUNDLE threads   tuned: predict in the event loop's thread pool, which uses every core
@@ -20,14 +20,14 @@ def main(port: int, bundle: str, *options: str) -> None:
 
     from feature_checks import bundle as bundles
     from feature_checks.contract import LABELS
-    from serving.engine import OnnxEngine
+    from serving.inference.engine import OnnxEngine
 
     class Null(kserve.Model):  # type: ignore[misc]  # kserve ships no types
         def __init__(self) -> None:
             super().__init__("sentiment")
             self.ready = True
 
-        def predict(self, *_: Any, **__: Any) -> dict[str, Any]:
+        def predict(self, *_: Any, **__: Any) -> Any:
             return {"predictions": [{"label": LABELS[0], "confidence": 1.0}]}
 
     class Plain(Null):
@@ -35,7 +35,7 @@ def main(port: int, bundle: str, *options: str) -> None:
             super().__init__()
             self.engine = OnnxEngine(bundles.load(Path(bundle)))
 
-        def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> Any:
             return {
                 "predictions": [
                     {
@@ -48,7 +48,7 @@ def main(port: int, bundle: str, *options: str) -> None:
             }
 
     class Threaded(Plain):
-        async def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> dict[str, Any]:
+        async def predict(self, payload: dict[str, Any], *_: Any, **__: Any) -> Any:
             return await asyncio.to_thread(super().predict, payload)
 
     model = Null() if bundle == "null" else Threaded() if "threads" in options else Plain()

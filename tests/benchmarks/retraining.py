@@ -1,8 +1,8 @@
-"""What retraining on another domain gains there and costs at home, over seeds.
+"""What retraining gains on the new domain and costs on the old one, for several seeds.
 
-python tests/benchmarks/retraining.py                       seeds 0, 1 and 2, an hour on 2 cores
-python tests/benchmarks/retraining.py --seed 7              another seed
-python tests/benchmarks/retraining.py --retrain epochs=1    another recipe
+python -m tests.benchmarks.retraining                       seeds 0, 1 and 2, an hour on 2 cores
+python -m tests.benchmarks.retraining --seed 7              another seed
+python -m tests.benchmarks.retraining --retrain epochs=1    another recipe
 
 For each seed the training pipeline makes a champion of the Amazon reviews and goes on from it with the labelled tweets
 that the demo replays. Finished stages are kept in STATE_DIR/bench/retraining/seed-N and not repeated.
@@ -25,20 +25,21 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from components import icwsm2014
+from components.datasets import icwsm2014
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.contract import GROUP_ID, LABEL, ROW_ID, SOURCE, SPLIT, TEXT
 from feature_checks.scores import class_indices, macro_f1
+from feature_checks.splits import group_of_text, split_of_group
 from feature_checks.state import state_dir
-from pipelines.demo_drift import FIRST, SECOND, shuffled_splits
+from pipelines.demo.drift import FIRST, SECOND, shuffled_splits
 
 console = Console()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One seed: macro-F1 of champion and candidate as served (INT8), and what the gate made of them."""
+    """One seed: macro-F1 of champion and candidate as served (INT8), and the decision of the gate."""
 
     seed: int
     tweets_before: float
@@ -62,7 +63,9 @@ def main(
     tweets = shuffled_splits(icwsm2014.load(["tweets"], state_dir() / "data"))
     labelled = root / "labelled.parquet"
     rows = tweets["train"][FIRST : FIRST + SECOND]
-    rows[[TEXT, LABEL, GROUP_ID, ROW_ID]].assign(**{SOURCE: "feedback", SPLIT: "train"}).to_parquet(labelled)
+    groups = rows[TEXT].map(group_of_text)
+    rows = rows[[TEXT, LABEL, ROW_ID]].assign(**{GROUP_ID: groups}).assign(**{SOURCE: "feedback"})
+    rows.assign(**{SPLIT: rows[GROUP_ID].map(split_of_group)}).to_parquet(labelled)
     outcomes = []
     for number in seed:
         folder = root / f"seed-{number}"
@@ -127,7 +130,7 @@ def write(path: Path, outcomes: list[Outcome], retrain: list[str]) -> None:
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """Return the figures for the eye."""
+    """Return the figures as a table for the terminal."""
     shown = Table("seed", "tweets before", "after", "Amazon before", "after", "change", "lower bound", "gate")
     for one in outcomes:
         figures = list(asdict(one).values())

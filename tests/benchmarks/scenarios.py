@@ -1,4 +1,4 @@
-"""What is measured: each function runs one server, puts loads on it and returns numbers by name."""
+"""The measurements: each function runs one server, sends it requests, and returns named numbers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
-from servers import Server, null_route, plain_kserve, predictor
 
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
-from serving.cores import available_cores
-from serving.score_files import read_texts
+from serving.bulk.files import read_texts
+from serving.inference.cores import available_cores
+from tests.benchmarks.servers import Server, null_route, plain_kserve, predictor
 
 _LOAD: Final = str(Path(__file__).parent / "load.py")
 _PATH: Final = "/v1/models/sentiment:predict"
@@ -36,7 +36,7 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a run keeps its things, and how long each load lasts, in seconds."""
+    """The files of a run, and how long each load lasts, in seconds."""
 
     bundle: Path
     texts: Path
@@ -77,8 +77,10 @@ def write_texts(source: Path, column: str, target: Path) -> None:
 
 
 def raw_engine(bench: Bench) -> Result:
-    """Measure the limit: the engine in a loop on every core, batches of eight neighbours in length, no
-    server."""
+    """Measure the limit: the engine without a server, in a loop on every core.
+
+    Batches have eight texts of similar length.
+    """
     engine = OnnxClassifier(bundles.load(bench.bundle))
     texts = bench.all_texts()
     encoded = sorted(engine.encode(texts), key=lambda text: len(text.ids))
@@ -103,8 +105,10 @@ def raw_engine(bench: Bench) -> Result:
 
 
 def plain_loop(bench: Bench) -> Result:
-    """Measure one text at a time, tokenised and run in a loop on one core: the least a single request can
-    take."""
+    """Measure one text at a time, tokenised and run in a loop on one core.
+
+    This is the least time that a single request can take.
+    """
     engine = OnnxClassifier(bundles.load(bench.bundle))
     times = []
     ends = time.perf_counter() + bench.seconds / 2

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import httpx
+
+# A script finds only its own folder; the shared helpers are imported from the repository root.
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 _HERE = Path(__file__).parent
@@ -30,6 +33,17 @@ class Server:
     pid: int
     start_seconds: float
     """From the process's start to its first answer that it is ready."""
+    grpc_port: int = 0
+    """The gRPC port; 0 for servers without one."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        os.kill(self.pid, number)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs."""
+        return Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0] != "Z"
 
     @property
     def cpu_seconds(self) -> float:
@@ -66,26 +80,31 @@ def null_route(log: IO[str]) -> Iterator[Server]:
 @contextmanager
 def predictor(bundle: Path, state: Path, log: IO[str], **variables: str) -> Iterator[Server]:
     """Serve the bundle with `python -m serving`, its limiter on but too generous to refuse."""
-    port = free_port()
+    with own(["-m", "serving"], state, log, {"MODEL_URI": str(bundle), **variables}) as server:
+        yield server
+
+
+@contextmanager
+def fake_engine(state: Path, log: IO[str], **variables: str) -> Iterator[Server]:
+    """Serve the engine without weights; fake_engine_server.py says what `variables` there are besides the settings."""
+    with own(["-m", "tests.support.fake_engine_server"], state, log, variables) as server:
+        yield server
+
+
+@contextmanager
+def own(command: list[str], state: Path, log: IO[str], variables: Mapping[str, str]) -> Iterator[Server]:
+    """Serve with one of this project's modules, on free ports."""
+    port, grpc_port = free_port(), free_port()
     environment = {
-        "MODEL_URI": str(bundle),
         "STATE_DIR": str(state),
         "HTTP_PORT": str(port),
-        "GRPC_PORT": str(free_port()),
+        "GRPC_PORT": str(grpc_port),
         "RATE_LIMIT": "100000000/minute",
         "GRACE_SECONDS": "0",
         **variables,
     }
-    with _running(["-m", "serving"], port, environment, log) as server:
-        yield server
-
-
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    with _running(command, port, environment, log) as server:
+        yield replace(server, grpc_port=grpc_port)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Time from start to ready, ours with its bundle on disk against a bare KServe ModelServer with an empty model.
 
-    .venv/bin/python tests/benchmarks/startup.py BUNDLE_FOLDER [--rounds 5]
+    .venv/bin/python -m tests.benchmarks.startup BUNDLE_FOLDER [--rounds 5]
 
 Prints one JSON object. The two are started in turn, so that a busy machine slows both.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,10 @@ import urllib.request
 from pathlib import Path
 
 import typer
+
+# A script finds only its own folder; the shared helpers are imported from the repository root.
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.support.ports import free_port
 
 BARE = """
 import kserve
@@ -32,13 +35,6 @@ model = Empty("sentiment")
 model.load()
 kserve.ModelServer(http_port=HTTP, grpc_port=GRPC).start([model])
 """
-
-
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def seconds_to_ready(command: list[str], port: int, variables: dict[str, str]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .kpa import Kpa, KpaSettings, Window
+from tests.benchmarks.kpa import Kpa, KpaSettings, Window
 
 TEN = KpaSettings(concurrency=10, max_scale=100)
 """A target of 7 requests in flight per pod."""

@@ -1,4 +1,4 @@
-"""The load generator: what a server loses is counted, and ends no run in a standstill."""
+"""The load generator counts requests that a server loses, and goes on after them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from components.torch_classifier import TorchClassifier
+from components.modelling.torch_classifier import TorchClassifier
 from feature_checks.bundle import MANIFEST, Bundle
 from feature_checks.classifier import OnnxClassifier, softmax
 

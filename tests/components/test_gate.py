@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from components.gate import REPORT, Champion, ServedScore, compare, decide, load_decision, losses, save
-from components.metrics import Change
+from components.evaluation.metrics import served_score
+from components.gate import compare, decide, losses
+from components.reporting import gate_report
+from components.results import gate_decision
+from components.results.gate_decision import Champion, Change, ServedScore
 from feature_checks import thresholds
 from feature_checks.contract import LABELS
 
@@ -32,7 +36,7 @@ def test_a_first_good_candidate_is_accepted() -> None:
 def test_a_candidate_near_the_baseline_is_rejected_with_the_figures() -> None:
     decision = decide(score(0.6, 0.6, 0.6), baseline_macro_f1=0.57, parity_violations=[], champion=None, limits=LIMITS)
     assert decision.verdict == "rejected"
-    assert decision.reasons == ["macro-F1 is 0.600; the baseline's 0.570 plus 0.05 asks for 0.620"]
+    assert decision.reasons == ["macro-F1 is 0.600; 0.620 is needed, which is the baseline's 0.570 plus 0.05"]
 
 
 @pytest.mark.parametrize(("neutral", "accepted"), [(0.66, True), (0.64, False)])
@@ -60,7 +64,7 @@ def champion_against(wrong: np.ndarray) -> tuple[ServedScore, Champion]:
     """Return a candidate that has those rows wrong, and a champion that has none wrong."""
     candidate = TRUTH.copy()
     candidate[wrong] = (TRUTH[wrong] + 1) % 3
-    return ServedScore.of(TRUTH, candidate), compare("3", TRUTH, candidate, REVIEWS, level=LIMITS.bound_level)
+    return served_score(TRUTH, candidate), compare("3", TRUTH, candidate, REVIEWS, level=LIMITS.bound_level)
 
 
 def test_a_small_loss_spread_over_reviews_passes() -> None:
@@ -75,7 +79,7 @@ def test_the_same_loss_in_one_review_has_too_low_a_bound() -> None:
     (reason,) = losses(candidate, champion, LIMITS)
     assert reason == (
         "macro-F1 changes by -0.017 from champion version 3, with a 95% lower bound of -0.050; "
-        "needed -0.02 or more and a bound above -0.04"
+        "a change of at least -0.02 and a bound above -0.04 are needed"
     )
 
 
@@ -89,9 +93,9 @@ def test_a_larger_loss_is_refused_however_sure() -> None:
 def test_a_refusal_is_written_and_read_again_and_shown(tmp_path: Path) -> None:
     candidate, champion = champion_against(TOGETHER[:10])
     decision = decide(candidate, baseline_macro_f1=0.5, parity_violations=[], champion=champion, limits=LIMITS)
-    save(decision, tmp_path)
-    assert load_decision(tmp_path) == decision
-    shown = (tmp_path / REPORT).read_text()
+    gate_decision.save(decision, tmp_path)
+    assert gate_decision.load(tmp_path) == replace(decision, labels=list(LABELS))
+    shown = gate_report.text(decision)
     assert "The candidate is rejected." in shown
     assert "| lower bound of the change | -0.050 |" in shown
     assert "champion (version 3)" in shown
@@ -99,6 +103,6 @@ def test_a_refusal_is_written_and_read_again_and_shown(tmp_path: Path) -> None:
 
 def test_a_first_decision_is_read_again(tmp_path: Path) -> None:
     decision = decide(GOOD, baseline_macro_f1=0.5, parity_violations=[], champion=None, limits=LIMITS)
-    save(decision, tmp_path)
-    assert load_decision(tmp_path) == decision
-    assert "champion (none yet)" in (tmp_path / REPORT).read_text()
+    gate_decision.save(decision, tmp_path)
+    assert gate_decision.load(tmp_path) == replace(decision, labels=list(LABELS))
+    assert "champion (none yet)" in gate_report.text(decision)

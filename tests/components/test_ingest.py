@@ -1,23 +1,35 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from components import icwsm2014
-from components.icwsm2014 import DownloadError
-from components.ingest import SourceError, ingest, label_of, read_source
+from components.datasets import icwsm2014
+from components.datasets.columns import SourceOptions
+from components.datasets.files import SourceError
+from components.datasets.icwsm2014 import DownloadError
+from components.datasets.labels import label_on_scale
+from components.datasets.sources import read_sources
+from components.ingest import ingest
 
 FORMATS = {
     "csv": lambda frame, path: frame.to_csv(path, index=False),
     "jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True),
     "parquet": lambda frame, path: frame.to_parquet(path, index=False),
 }
+
+
+def read_rows(source: str, *, cache: Path, options: SourceOptions | None = None) -> pd.DataFrame:
+    return read_sources(source, cache=cache, options=options).frame
+
+
 OWN = pd.DataFrame({"text": ['Good, "quoted"\nand long.', "Bad."], "label": ["positive", "negative"]})
 
 
@@ -36,7 +48,7 @@ def test_default_data_is_labelled_by_the_mean_rating(data_cache: Path, tmp_path:
 
 
 def test_every_domain_has_its_rows_and_its_own_groups(data_cache: Path) -> None:
-    frame = read_source("icwsm2014:amazon,movies,nyt,tweets", cache=data_cache)
+    frame = read_rows("icwsm2014:amazon,movies,nyt,tweets", cache=data_cache)
     assert frame["source"].value_counts().to_dict() == {"movies": 10605, "nyt": 5190, "tweets": 4200, "amazon": 3708}
     assert frame["row_id"].is_unique
     assert frame.loc[frame["source"] == "tweets", "group_id"].iloc[0] == "tweets:1"
@@ -47,10 +59,11 @@ def test_own_data_by_path_and_by_url(suffix: str, tmp_path: Path, data_cache: Pa
     path = tmp_path / f"own.{suffix}"
     FORMATS[suffix](OWN, path)
     for source in (str(path), path.as_uri()):
-        frame = read_source(source, cache=data_cache)
+        frame = read_rows(source, cache=data_cache)
         assert frame["text"].tolist() == OWN["text"].tolist()
         assert frame["label"].tolist() == OWN["label"].tolist()
-        assert frame["row_id"].tolist() == frame["group_id"].tolist() == ["own:0", "own:1"]
+        assert frame["row_id"].tolist() == ["own:0", "own:1"]
+        assert frame["group_id"].is_unique
 
 
 def test_words_that_pandas_takes_for_absent_are_texts(tmp_path: Path, data_cache: Path) -> None:
@@ -59,7 +72,7 @@ def test_words_that_pandas_takes_for_absent_are_texts(tmp_path: Path, data_cache
     frame.to_csv(tmp_path / "own.csv", index=False)
     frame.to_json(tmp_path / "own.jsonl", orient="records", lines=True)
     for name in ("own.csv", "own.jsonl"):
-        rows = read_source(str(tmp_path / name), cache=data_cache, rating_scale="-4..4")
+        rows = read_rows(str(tmp_path / name), cache=data_cache)
         assert rows["text"].tolist()[:-1] == texts
         assert pd.isna(rows["text"].iloc[-1]), name
 
@@ -68,15 +81,16 @@ def test_a_folder_of_parquet_files_is_one_source(tmp_path: Path, data_cache: Pat
     folder = tmp_path / "shards"
     for part in ("train", "test"):
         (folder / part).mkdir(parents=True)
-        OWN.to_parquet(folder / part / "0000.parquet")
-    frame = read_source(f"{folder.as_uri()}/", cache=data_cache)
-    assert frame["text"].tolist() == OWN["text"].tolist() * 2
-    assert frame["row_id"].is_unique
+        OWN.assign(text=OWN["text"] + part).to_parquet(folder / part / "0000.parquet")
+    for source in (f"{folder.as_uri()}/", str(folder)):
+        frame = read_rows(source, cache=data_cache)
+        assert sorted(frame["text"]) == sorted(text + part for text in OWN["text"] for part in ("train", "test"))
+        assert frame["row_id"].is_unique
 
 
 def test_a_folder_without_parquet_files_is_named(tmp_path: Path, data_cache: Path) -> None:
     with pytest.raises(SourceError, match="holds no"):
-        read_source(f"{tmp_path}/", cache=data_cache)
+        read_rows(f"{tmp_path}/", cache=data_cache)
 
 
 def test_extra_data_is_appended(tmp_path: Path, data_cache: Path) -> None:
@@ -104,30 +118,33 @@ def test_the_digest_follows_the_content(tmp_path: Path, data_cache: Path) -> Non
      (-3, "-4..4", "negative"), (0, "-4..4", "neutral"), (4.5, "-4..4", None), (float("nan"), "-4..4", None)],
 )  # fmt: skip
 def test_ratings_become_labels_and_impossible_ones_do_not(rating: float, scale: str, label: str | None) -> None:
-    assert label_of(rating, scale) == label
+    assert label_on_scale(rating, scale) == label
 
 
 def test_a_rating_column_is_enough(tmp_path: Path, data_cache: Path) -> None:
     path = tmp_path / "stars.csv"
     pd.DataFrame({"text": ["a", "b"], "rating": [5, 2]}).to_csv(path, index=False)
-    assert read_source(str(path), cache=data_cache, rating_scale="1..5")["label"].tolist() == ["positive", "negative"]
+    assert read_rows(str(path), cache=data_cache, options=SourceOptions(rating_scale="1..5"))["label"].tolist() == [
+        "positive",
+        "negative",
+    ]
 
 
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("reviews.xlsx", "ends in '.xlsx'; expected one of"),
-        ("missing.csv", "source 'missing.csv' cannot be read as csv"),
+        ("reviews.xlsx", "it ends in '.xlsx'; expected one of"),
+        ("missing.csv", "source 'missing.csv': it cannot be read as csv"),
     ],
 )
 def test_unreadable_sources_are_named(source: str, message: str, data_cache: Path) -> None:
     with pytest.raises(SourceError, match=message):
-        read_source(source, cache=data_cache)
+        read_rows(source, cache=data_cache)
 
 
 def test_an_unknown_domain_is_named(data_cache: Path) -> None:
     with pytest.raises(DownloadError, match=r"no domain \['books'\]; expected some of \['amazon'"):
-        read_source("icwsm2014:books", cache=data_cache)
+        read_rows("icwsm2014:books", cache=data_cache)
 
 
 def test_a_tampered_archive_is_refused(tmp_path: Path) -> None:
@@ -135,6 +152,25 @@ def test_a_tampered_archive_is_refused(tmp_path: Path) -> None:
     found = hashlib.sha256(b"not the archive").hexdigest()
     with pytest.raises(DownloadError, match=f"sha256 is {found}; expected {icwsm2014.SHA256}"):
         icwsm2014.archive(tmp_path)
+
+
+def test_nothing_of_a_tampered_distribution_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip runs setup.py to read the metadata: the archive must be verified before that."""
+    marker, index = tmp_path / "setup.py has run", tmp_path / "index"
+    index.mkdir()
+    setup = f"import pathlib, setuptools\npathlib.Path({str(marker)!r}).touch()\nsetuptools.setup()\n".encode()
+    metadata = b"Metadata-Version: 2.1\nName: vaderSentiment\nVersion: 3.3.2\n"
+    with tarfile.open(index / icwsm2014.ARCHIVE, "w:gz") as archive:
+        for name, content in {"setup.py": setup, "PKG-INFO": metadata}.items():
+            member = tarfile.TarInfo(f"vaderSentiment-3.3.2/{name}")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    settings = {"NO_INDEX": "1", "FIND_LINKS": str(index), "CONFIG_FILE": os.devnull, "NO_BUILD_ISOLATION": "0"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    with pytest.raises(DownloadError, match=icwsm2014.SHA256):
+        icwsm2014.archive(tmp_path / "cache")
+    assert not marker.exists()
 
 
 def test_an_unreachable_index_is_a_clear_error_after_retries(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The split step: every row named, feedback on held-out texts left out."""
+"""The split step: every row gets a split, and copies of held-out texts are not trained on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from components.split import split
+from feature_checks.splits import without_held_out_texts
 
 
 def row(number: int, text: str, source: str, named: str | None = None) -> dict[str, str | None]:
@@ -27,14 +28,31 @@ def test_a_label_given_to_a_held_out_text_is_not_trained_on(tmp_path: Path, capl
     ]
     pd.DataFrame(rows).to_parquet(tmp_path / "data.parquet")
     counts = split(tmp_path / "data.parquet", tmp_path / "split.parquet")
-    assert counts == {"train": 3, "validation": 1, "test": 1, "feedback_left_out": 2}
+    assert counts == {"train": 3, "validation": 1, "test": 1, "training_rows_left_out": 2}
     kept = pd.read_parquet(tmp_path / "split.parquet")
     assert kept["row_id"].tolist() == ["amazon:1", "amazon:2", "amazon:3", "feedback:6", "feedback:7"]
-    assert "2 rows of feedback are left out" in caplog.text
-    assert split(tmp_path / "split.parquet", tmp_path / "again.parquet")["feedback_left_out"] == 0
+    assert "2 training rows are left out" in caplog.text
+    assert split(tmp_path / "split.parquet", tmp_path / "again.parquet")["training_rows_left_out"] == 0
 
 
-def test_without_feedback_no_row_is_lost(tmp_path: Path) -> None:
-    rows = [row(1, "The same.", "amazon", "test"), row(2, "The same.", "amazon", "train")]
+def test_copies_in_two_splits_leave_train_and_not_test(tmp_path: Path) -> None:
+    rows = [
+        row(1, "The same.", "amazon", "test"),
+        row(2, "The  same.", "amazon", "train"),
+        row(3, "The same.", "amazon", "validation"),
+        row(4, "Another.", "amazon", "train"),
+        row(5, "Another.", "amazon", "train"),
+    ]
     pd.DataFrame(rows).to_parquet(tmp_path / "data.parquet")
-    assert split(tmp_path / "data.parquet", tmp_path / "split.parquet")["feedback_left_out"] == 0
+    counts = split(tmp_path / "data.parquet", tmp_path / "split.parquet")
+    assert counts == {"train": 2, "validation": 1, "test": 1, "training_rows_left_out": 1}
+
+
+def test_feedback_on_a_text_of_the_data_takes_nothing_out_of_training() -> None:
+    rows = [
+        row(1, "A training text.", "amazon", "train"),
+        row(2, "A training  text.", "feedback", "test"),
+        row(3, "A new text.", "feedback", "test"),
+    ]
+    kept = without_held_out_texts(pd.DataFrame(rows))
+    assert kept["row_id"].tolist() == ["amazon:1", "feedback:3"]

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.verify import Difference, compare, violations
+from components.results.parity import Difference
+from components.verify import compare, violations
 from feature_checks import thresholds
 
 SAME = Difference(label_agreement=1.0, largest_gap=0.0, gap_p99=0.0, macro_f1_loss=0.0)
@@ -27,7 +28,7 @@ def test_equal_models_break_nothing() -> None:
     ("model", "worse", "message"),
     [
         ("fp32", Difference(1.0, 0.01, 0.01, 0.0), "FP32 differs from torch by up to 0.0100"),
-        ("int8", Difference(0.98, 0.1, 0.1, 0.0), "INT8 agrees with torch on 0.9800 of labels; needed 0.985"),
+        ("int8", Difference(0.98, 0.1, 0.1, 0.0), "INT8 agrees with torch on 0.9800 of labels; 0.985 is needed"),
         ("int8", Difference(0.99, 0.1, 0.1, 0.02), "INT8 loses 0.0200 macro-F1"),
         ("batching", Difference(0.99, 0.1, 0.01, 0.0), "batching keeps 0.9900 of labels"),
         ("batching", Difference(1.0, 0.3, 0.2, 0.0), "batching moves a probability by 0.2000"),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import httpx
-from engine import require
-from predictor import READY_SECONDS, Predictor, infer, until
+
+from tests.images.engine import require
+from tests.images.predictor import READY_SECONDS, Predictor, infer, until
 
 GRACE_SECONDS: Final = 3.0
 LONG_REQUEST: Final = 2_000

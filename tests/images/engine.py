@@ -13,7 +13,7 @@ import docker
 from docker.errors import DockerException, ImageNotFound
 from docker.models.containers import Container
 
-from components.state import git_revision
+from components.registry.lineage import git_revision
 
 ROOT: Final = Path(__file__).parents[2]
 BASE_IMAGE: Final = os.environ.get("BASE_IMAGE") or "python:3.11-slim"
@@ -89,7 +89,8 @@ def running(client: docker.DockerClient, tag: str, **options: Any) -> Iterator[C
 def run(client: docker.DockerClient, tag: str, command: list[str], **options: Any) -> str:
     """Run a command in a confined container; return what it printed. Raises CheckFailed with its words."""
     with running(client, tag, command=command, **options) as container:
-        code, output = container.wait()["StatusCode"], container.logs().decode()
+        code, printed = container.wait()["StatusCode"], container.logs()
+    output = _text(printed)
     require(code == 0, f"{' '.join(command)} in {tag} ended with {code}:\n{output[-4000:]}")
     return output
 
@@ -97,8 +98,14 @@ def run(client: docker.DockerClient, tag: str, command: list[str], **options: An
 def ask(container: Container, expression: str) -> str:
     """Return what an expression comes to in a Python process inside the container."""
     code, output = container.exec_run(["python", "-c", f"import os, pathlib; print({expression})"])
-    require(code == 0, f"{expression} in {container.name}: {output.decode()[-2000:]}")
-    return str(output.decode().strip())
+    answer = _text(output)
+    require(code == 0, f"{expression} in {container.name}: {answer[-2000:]}")
+    return answer.strip()
+
+
+def _text(output: bytes | Iterator[bytes]) -> str:
+    """Return what a container printed, which the client hands over whole or in pieces."""
+    return (output if isinstance(output, bytes) else b"".join(output)).decode()
 
 
 def shared_folder(path: Path) -> Path:

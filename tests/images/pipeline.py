@@ -8,12 +8,23 @@ from typing import Final
 
 import docker
 import pandas as pd
-from engine import COMPONENTS, CONFINED, require, run, shared_folder
 
+from pipelines.compiling import compile_pipelines
 from pipelines.local import LocalRun, tasks_of
-from pipelines.run import compile_pipelines
+from tests.images.engine import COMPONENTS, CONFINED, require, run, shared_folder
 
-STEPS: Final = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate", "reference", "register")
+STEPS: Final = (
+    "ingest",
+    "check",
+    "split",
+    "train",
+    "evaluate",
+    "export",
+    "verify",
+    "gate",
+    "reference-window",
+    "register",
+)
 ARGUMENTS: Final = {"epochs": 1.0, "learning_rate": 5e-4, "max_rows": 64}
 """A model that has learned next to nothing, of the size of a real one: the gate may reject it."""
 DATA: Final = "/data.parquet"

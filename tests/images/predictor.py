@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -18,10 +17,14 @@ import docker
 import httpx
 import numpy as np
 from docker.models.containers import Container
-from engine import ROOT, SERVING, ask, require, running, shared_folder
 
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
+from tests.images.engine import ROOT, SERVING, ask, require, running, shared_folder
+
+# A script finds only its own folder; the shared helpers are imported from the repository root.
+sys.path.append(str(Path(__file__).parents[2]))
+from tests.support.ports import free_port
 
 UID: Final = 10001
 READY_SECONDS: Final = 20.0
@@ -85,13 +88,6 @@ def predictor(client: docker.DockerClient, bundle: Path, state: Path, **variable
             raise
 
 
-def free_port() -> int:
-    """Return a port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def until(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Wait until the condition holds. Raises CheckFailed when that takes longer."""
     end = time.monotonic() + seconds
@@ -119,7 +115,7 @@ def check_confined(server: Predictor) -> None:
         f"{status}[{status}.index('NoNewPrivs:') + 1]": "1",
         "os.access('/app', os.W_OK) or os.access('/var/tmp', os.W_OK)": "False",
         "os.access('/tmp', os.W_OK) and os.access(os.environ['STATE_DIR'], os.W_OK)": "True",
-        "__import__('serving.cores').cores.cpu_quota()": "1.0",
+        "__import__('serving.inference.cores', fromlist=['cores']).cpu_quota()": "1.0",
         "[p.read_text().strip() for p in map(pathlib.Path, ('/sys/fs/cgroup/memory.max', "
         "'/sys/fs/cgroup/memory/memory.limit_in_bytes')) if p.is_file()]": f"['{1024**3}']",
         f"[name for name in {LEFT_OUT} if __import__('importlib.util').util.find_spec(name)]": "[]",
@@ -148,7 +144,7 @@ def check_protocols(server: Predictor, bundle: Path) -> None:
 
 def grpc_probabilities(server: Predictor) -> Any:
     """Return what KServe's gRPC client gets for the texts, asked in a process of its own."""
-    script = ROOT / "tests" / "serving" / "client_scripts.py"
+    script = ROOT / "tests" / "serving" / "api" / "client_scripts.py"
     command = [sys.executable, str(script), "kserve_grpc", server.http, server.grpc]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False)
     require(result.returncode == 0, f"KServe's gRPC client failed: {result.stderr[-2000:]}")

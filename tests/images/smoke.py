@@ -1,6 +1,6 @@
 """Build both images and see them work on a real Docker engine: `make images`.
 
-DOCKER_HOST=unix:///run/docker.sock python tests/images/smoke.py
+DOCKER_HOST=unix:///run/docker.sock python -m tests.images.smoke
 DOCKER_ENGINE=path/to/script make images                          `script start` starts an engine
 BASE_IMAGE=python:3.11-slim PIP_EXTRA_INDEX_URL=… make images    another base, an index of torch builds for the CPU
 """
@@ -17,18 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import docker
-import drain
-import engine
-import pipeline
-import predictor
-import supply_chain
 import typer
-from engine import COMPONENTS, SERVING, CheckFailed, require
 from rich.console import Console
 from rich.table import Table
 
-from components.export import BUNDLE_FOLDER
-from pipelines.local import state_dir
+from components.results.files import BUNDLE_FOLDER
+from feature_checks.state import state_dir
+from tests.images import drain, engine, pipeline, predictor, supply_chain
+from tests.images.engine import COMPONENTS, SERVING, CheckFailed, require
 
 CONSOLE: Final = Console(stderr=True)
 MEGABYTE: Final = 1_000_000

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
-from engine import ROOT, SERVING, require
+from tests.images.engine import ROOT, SERVING, require
 
 _SCRIPT: Final = str(ROOT / ".github" / "delivery" / "supply_chain.py")
 _ADVISORY: Final = "GHSA-0000-0000-0000"

@@ -12,12 +12,22 @@ import yaml
 
 ROOT = Path(__file__).parent.parent.parent
 MANIFESTS = ROOT / "manifests"
-OVERLAYS = {
-    "local": MANIFESTS / "overlays" / "local",
-    "staging": MANIFESTS / "overlays" / "staging",
-    "prod": MANIFESTS / "overlays" / "prod",
-    "canary": MANIFESTS / "canary",
-}
+ENVIRONMENTS = ("local", "staging", "prod")
+MODES = ("knative", "standard")
+
+
+def parts(environment: str, mode: str) -> dict[str, Path]:
+    """Return the folders that are applied for an environment in a deployment mode, by name and in their order."""
+    names = ["platform", "profile", "kubeflow", "monitoring", "training", mode]
+    folder = MANIFESTS / "overlays" / environment
+    return {f"{environment}/{name}": folder / name for name in names if (folder / name).is_dir()}
+
+
+DEPLOYMENTS = {f"{one}-{mode}": parts(one, mode) for one in ENVIRONMENTS for mode in MODES}
+"""Every environment in both modes: its parts."""
+CANARIES = {f"canary/{path.name}": path for path in sorted((MANIFESTS / "canary").iterdir()) if path.is_dir()}
+"""What is applied beside prod for a while."""
+PARTS = {name: path for folders in DEPLOYMENTS.values() for name, path in folders.items()} | CANARIES
 """Everything that can be applied, by name."""
 
 Document = dict[str, Any]
@@ -48,7 +58,8 @@ def render(folder: Path) -> list[Document]:
     done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{folder} does not render: {done.stderr.strip()}")
-    return [document for document in yaml.safe_load_all(done.stdout) if document]
+    # CSafeLoader is as safe as safe_load, and ten times as fast.
+    return [document for document in yaml.load_all(done.stdout, Loader=yaml.CSafeLoader) if document]
 
 
 def name_of(document: Document) -> str:

@@ -10,12 +10,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from components import icwsm2014
+from components.datasets import icwsm2014
 from feature_checks.prediction_record import PREDICTIONS, describe, segment_path
-from monitoring import thresholds
-from monitoring.calibrate import partition
-from monitoring.thresholds import Thresholds
-from monitoring.window import Window, prepare
+from monitoring import drift_thresholds as thresholds
+from monitoring.calibration.partitions import partition
+from monitoring.drift_thresholds import Thresholds
+from monitoring.windows.window import Window, known_columns
 
 Rows = Sequence[dict[str, Any]]
 
@@ -43,7 +43,9 @@ def window() -> Callable[..., Window]:
     """Return a function that makes a window of a frame."""
 
     def make(frame: pd.DataFrame, name: str = "w", **values: Any) -> Window:
-        return Window(name=name, frame=prepare(frame), total_rows=len(frame), **values)
+        kept = [name for name in ("group_id", "source") if name in frame.columns]
+        rows = known_columns(frame).assign(**{name: frame[name].to_numpy() for name in kept})
+        return Window(name=name, frame=rows, total_rows=len(frame), random_part=rows, **values)
 
     return make
 

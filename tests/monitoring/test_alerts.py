@@ -2,56 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 
 from monitoring import alerts
-from monitoring.alerts import AlertError
+from monitoring.alerts import AlertError, Failure
 from monitoring.policy import Decision
+from monitoring.steps import alert_failure
+from tests.support.webhook import Receiver
 
 DECISION = Decision("RETRAIN", ("drift in w1", "2 of 3"), ("w0", "w1"), "2026-11-22T12:00:00+00:00")
 
 
-class Receiver(ThreadingHTTPServer):
-    """Answers with the given statuses in turn, then 200; keeps the bodies."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.statuses: list[int] = []
-        self.bodies: list[Any] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.bodies.append(json.loads(body))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with Receiver.start() as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def test_slack_gets_a_text(receiver: Receiver) -> None:
@@ -93,3 +60,25 @@ def test_a_receiver_that_is_not_there_is_an_error_that_keeps_the_secret() -> Non
     with pytest.raises(AlertError, match="could not be reached") as caught:
         alerts.send("http://127.0.0.1:9/services/SECRET", DECISION)
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", ["slack", "alertmanager"])
+def test_a_failed_run_is_an_alert_of_its_own(receiver: Receiver, shape: str) -> None:
+    alert_failure("run-7", "monitoring: the step watch failed", receiver.url, shape)
+    alert_failure("run-7", "nobody is told", "", shape)
+    (body,) = receiver.bodies
+    if shape == "slack":
+        lines = [
+            "*review-sentiment: FAILED*",
+            "• the monitoring run run-7 failed",
+            "• monitoring: the step watch failed",
+        ]
+        assert body["text"].splitlines() == lines
+    else:
+        assert body[0]["labels"]["alertname"] == "ReviewSentimentMonitoringFailed"
+        assert body[0]["labels"]["severity"] == "warning"
+        assert body[0]["annotations"]["summary"] == "A monitoring run failed"
+
+
+def test_a_failure_reads_as_a_decision_does() -> None:
+    assert alerts.slack(Failure(("why",), "now"), "") == {"text": "*review-sentiment: FAILED*\n• why"}

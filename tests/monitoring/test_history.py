@@ -8,29 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from monitoring.history import History
-from monitoring.policy import Decision
-from monitoring.report import DriftReport
+from monitoring.history import History, Outcome
+from monitoring.policy import Decision, Retraining
+from tests.support.drift_reports import REPORT
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
-REPORT = DriftReport(
-    window="first",
-    reference="reference",
-    status="judged",
-    drift=False,
-    reasons=("quiet",),
-    measurements=(),
-    not_measured=("label",),
-    reference_rows=1500,
-    current_rows=500,
-    reference_total=1500,
-    current_total=900,
-    labelled_rows=0,
-    macro_f1_reference=None,
-    macro_f1_current=None,
-    model_versions=("3",),
-    damaged_lines=0,
-)
 
 
 @pytest.fixture
@@ -43,17 +25,39 @@ def test_an_empty_history(history: History) -> None:
     assert history.last_retraining() is None
 
 
-def test_reports_come_back_in_the_order_in_which_their_windows_were_first_judged(history: History) -> None:
-    history.add_report(REPORT, NOON)
-    history.add_report(replace(REPORT, window="a second"), NOON + timedelta(hours=1))
-    again = replace(REPORT, drift=True)
-    history.add_report(again, NOON + timedelta(hours=2))
-    assert history.reports() == [again, replace(REPORT, window="a second")]
+def test_a_judged_window_keeps_its_first_verdict_and_one_that_was_not_judged_may_get_one(history: History) -> None:
+    empty = replace(REPORT, status="too_few_rows")
+    assert history.add_report(empty, NOON) == empty
+    assert history.add_report(REPORT, NOON + timedelta(minutes=5)) == REPORT
+    assert history.add_report(replace(REPORT, drift=True), NOON + timedelta(hours=2)) == REPORT
+    assert history.reports() == [REPORT]
 
 
-def test_the_last_retraining_is_the_newest_decision_to_retrain(history: History) -> None:
+def test_reports_are_in_the_order_of_their_windows_whenever_they_were_judged(history: History) -> None:
+    days = [replace(REPORT, window=f"day {day}", end=f"2026-11-{day}T00:00:00.000+00:00") for day in (19, 20, 21)]
+    for hours, made in enumerate([days[0], days[2], days[1]]):
+        history.add_report(made, NOON + timedelta(hours=hours))
+    history.add_report(replace(REPORT, window="a file"), NOON)
+    assert [made.window for made in history.reports()] == ["day 19", "day 20", "day 21", "a file"]
+
+
+def test_a_page_comes_back_as_it_was(history: History) -> None:
+    history.add_page("first", "<!doctype html>Größe")
+    assert history.page("first") == "<!doctype html>Größe"
+    assert history.page("second") is None
+
+
+def decide(history: History, action: str, hours: int, newest: str) -> None:
+    moment = (NOON + timedelta(hours=hours)).isoformat()
+    history.add_decision(Decision(action, ("why",), (newest,), moment, newest=newest, stored_labels=hours))  # type: ignore[arg-type]
+
+
+def test_the_last_retraining_is_the_newest_decision_to_retrain_until_its_outcome_is_known(history: History) -> None:
     for hours, action in enumerate(["RETRAIN", "RETRAIN", "OK"]):
-        moment = (NOON + timedelta(hours=hours)).isoformat()
-        history.add_decision(Decision(action, ("why",), ("w",), moment))  # type: ignore[arg-type]
-    assert history.last_retraining() == NOON + timedelta(hours=1)
-    assert len(list(Path(history.url).glob("decisions/*.json"))) == 3
+        decide(history, action, hours, f"w{hours}")
+    assert history.last_retraining() == Retraining("w1", stored_labels=1)
+    history.add_outcome(Outcome("4", False, "worse", "w3", (NOON + timedelta(hours=3)).isoformat()))
+    assert history.last_retraining() == Retraining("w3", stored_labels=1, refused=True)
+    decide(history, "RETRAIN", 5, "w5")
+    assert history.last_retraining() == Retraining("w5", stored_labels=5)
+    assert len(list(Path(history.url).glob("decisions/*.json"))) == 4

@@ -14,9 +14,10 @@ from typer.testing import CliRunner
 
 from feature_checks.bundle import Bundle
 from feature_checks.contract import LABELS
-from monitoring import thresholds
+from feature_checks.prediction_record import FEEDBACK
+from monitoring import drift_thresholds as thresholds
 from monitoring.__main__ import app
-from monitoring.calibrate import read_reviews
+from monitoring.calibration.partitions import read_reviews
 
 Pair = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -82,7 +83,7 @@ def test_drift_in_the_log_twice_is_retraining(
 ) -> None:
     reviews.to_parquet(tmp_path / "reviews.parquet")
     reference = tmp_path / "reference.parquet"
-    command = [
+    command: list[str | Path] = [
         "reference",
         "--bundle",
         tiny_bundle.folder,
@@ -101,8 +102,13 @@ def test_drift_in_the_log_twice_is_retraining(
             for index, text in enumerate(texts)
         ]
         log = write_log(rows, date=day)
+        time = f"{day}T11:00:00.000+00:00"
+        labels = [
+            {"request_id": f"{day}-{index}", "item": 0, "timestamp": time, "label": "neutral"} for index in range(60)
+        ]
+        write_log(labels, date=day, kind=FEEDBACK)
     history, mlflow = tmp_path / "history", f"sqlite:///{tmp_path / 'mlflow.db'}"
-    kept = [
+    kept: list[str | Path] = [
         "--history",
         history,
         "--mlflow",
@@ -111,6 +117,8 @@ def test_drift_in_the_log_twice_is_retraining(
         tmp_path / "ws",
         "--labelled",
         tmp_path / "new.parquet",
+        "--label-requests",
+        tmp_path / "requests.jsonl",
     ]
     decisions = []
     for end in ("2026-11-21T12:00:00+00:00", "2026-11-22T12:00:00"):
@@ -122,7 +130,12 @@ def test_drift_in_the_log_twice_is_retraining(
     assert [decision["action"] for decision in decisions] == ["WATCH", "RETRAIN"]
     assert run("decide", "--history", history)["action"] == "WATCH"
     assert len(list(tmp_path.glob("mlartifacts/*/artifacts/report/report.html"))) == 2
-    assert (tmp_path / "new.parquet").is_file()
+    assert len(pd.read_parquet(tmp_path / "new.parquet")) == 120
+    assert 100 < len((tmp_path / "requests.jsonl").read_text(encoding="utf-8").splitlines()) < 250
+    outcome = run("outcome", "--history", history, "--version", "2", "--promoted", "--reason", "the gate accepted it")
+    assert (outcome["version"], outcome["promoted"]) == ("2", True)
+    site = run("site", "--history", history, "--output", tmp_path / "site")["site"]
+    assert len(list(Path(site).parent.glob("reports/*.html"))) == 2
     assert (tmp_path / "ws").is_dir()
 
 
@@ -132,7 +145,7 @@ def test_calibration_and_claim_are_commands(tmp_path: Path, reviews: pd.DataFram
     data, other = tmp_path / "reviews.parquet", tmp_path / "tweets.parquet"
     reviews[["text", "label", "group_id"]].assign(confidence=0.5).to_parquet(data)
     tweets.assign(group_id="t", confidence=0.9).to_parquet(other)
-    common = ["--data", data, "--family", "prediction", "--thresholds", chosen, "--output", output]
+    common: list[str | Path] = ["--data", data, "--family", "prediction", "--thresholds", chosen, "--output", output]
     common += ["--sizes", "1500", "500"]
     measured = run("calibrate", *common)
     assert measured["partitions"] == 200

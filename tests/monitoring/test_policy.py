@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitoring.policy import decide
-from monitoring.report import DriftReport
-from monitoring.thresholds import PolicyLimits
+from monitoring.drift.drift_report import DriftReport
+from monitoring.drift_thresholds import PolicyLimits
+from monitoring.policy import Retraining, decide
 
-LIMITS = PolicyLimits(windows=3, alarms=2, cooldown_hours=24)
+LIMITS = PolicyLimits(windows=3, alarms=2, cooldown_windows=2, min_new_labels=100, label_growth_after_refusal=1.0)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 KINDS = {"d": ("judged", True), ".": ("judged", False), "e": ("too_few_rows", False), "x": ("invalid", False)}
 
@@ -36,6 +37,8 @@ def report(window: str, kind: str) -> DriftReport:
         macro_f1_current=None,
         model_versions=("3",),
         damaged_lines=0,
+        model_version="3",
+        trainable_rows=100 if drift else 0,
     )
 
 
@@ -71,11 +74,56 @@ def test_a_window_judged_twice_counts_once() -> None:
     assert decide([report("w", "d"), report("w", ".")], LIMITS, now=NOW).action == "OK"
 
 
-@pytest.mark.parametrize(("hours", "action"), [(0, "WATCH"), (23.9, "WATCH"), (24, "RETRAIN")])
-def test_no_retraining_within_the_cooldown(hours: float, action: str) -> None:
-    decision = decide(history("dd"), LIMITS, now=NOW, last_retraining=NOW - timedelta(hours=hours))
+@pytest.mark.parametrize(
+    ("kinds", "last", "action"),
+    [
+        ("dd", "w1", "WATCH"),
+        ("ddd", "w1", "WATCH"),
+        ("dded", "w1", "WATCH"),
+        ("dddd", "w1", "RETRAIN"),
+        ("dde.d", "w2", "RETRAIN"),
+        ("ddxd", "w2", "WATCH"),
+    ],
+)
+def test_the_cooldown_counts_judged_windows_after_the_retraining(kinds: str, last: str, action: str) -> None:
+    decision = decide(history(kinds), LIMITS, now=NOW, last_retraining=Retraining(last))
     assert decision.action == action
-    assert ("last retraining" in " ".join(decision.reasons)) == (action == "WATCH")
+    assert ("since the last retraining" in " ".join(decision.reasons)) == (action == "WATCH")
+
+
+def test_windows_of_an_older_champion_do_not_count() -> None:
+    first, second = history("dd")
+    decision = decide([first, replace(second, model_version="4")], LIMITS, now=NOW)
+    assert (decision.action, decision.windows) == ("WATCH", ("w1",))
+    third = replace(report("w2", "d"), model_version="4")
+    assert decide([first, replace(second, model_version="4"), third], LIMITS, now=NOW).action == "RETRAIN"
+
+
+def test_windows_that_overlap_are_one_vote() -> None:
+    first, second = history("dd")
+    noon, later, evening = (
+        "2026-11-22T12:00:00.000+00:00",
+        "2026-11-22T12:05:00.000+00:00",
+        "2026-11-22T18:00:00.000+00:00",
+    )
+    morning = replace(first, start="2026-11-22T00:00:00.000+00:00", end=later)
+    assert decide([morning, replace(second, start=noon, end=evening)], LIMITS, now=NOW).action == "WATCH"
+    assert decide([morning, replace(second, start=later, end=evening)], LIMITS, now=NOW).action == "RETRAIN"
+
+
+def test_there_is_no_retraining_without_labels() -> None:
+    unlabelled = [replace(made, trainable_rows=10) for made in history("dd")]
+    decision = decide(unlabelled, LIMITS, now=NOW)
+    assert decision.action == "WATCH"
+    assert "there are 20 new labelled texts; retraining needs 100" in decision.reasons[-1]
+    assert decide(unlabelled, LIMITS, now=NOW, stored_labels=100).action == "RETRAIN"
+
+
+def test_labels_that_were_trained_on_are_not_new() -> None:
+    unlabelled = [replace(made, trainable_rows=0) for made in history("dddd")]
+    last = Retraining("w1", stored_labels=500)
+    assert decide(unlabelled, LIMITS, now=NOW, last_retraining=last, stored_labels=599).action == "WATCH"
+    assert decide(unlabelled, LIMITS, now=NOW, last_retraining=last, stored_labels=600).action == "RETRAIN"
 
 
 def test_the_reasons_say_what_was_seen() -> None:
@@ -83,7 +131,7 @@ def test_the_reasons_say_what_was_seen() -> None:
     assert decision.reasons == (
         "the newest window w2 shows drift: because d",
         "2 of the last 3 judged windows show drift",
-        "retraining needs 2 of the last 3, the newest among them",
+        "retraining needs 2 of the last 3, the newest one included",
     )
     assert decision.windows == ("w0", "w1", "w2")
     assert decision.decided_at == "2026-11-22T12:00:00+00:00"
@@ -95,3 +143,15 @@ def test_retraining_always_rests_on_enough_alarms_and_the_newest_window(kinds: s
     judged = kinds.replace("e", "").replace("x", "")[-LIMITS.windows :]
     enough = kinds.endswith("d") and judged.count("d") >= LIMITS.alarms
     assert (decision.action == "RETRAIN") == enough
+
+
+@pytest.mark.parametrize(
+    ("refused", "stored", "action"), [(True, 350, "WATCH"), (True, 400, "RETRAIN"), (False, 350, "RETRAIN")]
+)
+def test_after_a_refused_candidate_the_labels_must_have_doubled(refused: bool, stored: int, action: str) -> None:
+    history = [replace(report(str(number), "d"), trainable_rows=0) for number in range(5)]
+    last = Retraining("1", stored_labels=200, refused=refused)
+    decision = decide(history, LIMITS, now=NOW, last_retraining=last, stored_labels=stored)
+    assert decision.action == action
+    if action == "WATCH":
+        assert "retraining needs 200 after a candidate of 200 labels was not promoted" in decision.reasons[-1]

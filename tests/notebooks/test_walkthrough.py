@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from components.icwsm2014 import ARCHIVE
+from components.datasets.icwsm2014 import ARCHIVE
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "walkthrough.ipynb"
 

@@ -15,8 +15,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components.icwsm2014 import ARCHIVE
+from components.datasets.icwsm2014 import ARCHIVE
+from pipelines.compiling import COMPILED
 from pipelines.local import LocalRun
+from tests.support.launcher_rules import problems, registry_problems
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,20 @@ class Pipeline:
         command = [sys.executable, "-m", "pipelines.run", "local", pipeline, *options]
         environment = {**os.environ, "STATE_DIR": str(self.state), "COLUMNS": "500"}
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        # A cluster's rules hold for the steps of a failing run too.
+        folder = self.newest_run()
+        assert problems(folder, COMPILED / f"{pipeline}.yaml") == []
+        assert registry_problems(f"sqlite:///{self.state / 'mlflow.db'}") == []
         if result.returncode != 0:
             return result.returncode, result.stdout + result.stderr, None
         last = json.loads(result.stdout.splitlines()[-1])
-        return 0, result.stdout + result.stderr, LocalRun(Path(last["folder"]), tuple(last["tasks"]))
+        run = LocalRun(Path(last["folder"]), tuple(last["tasks"]))
+        return 0, result.stdout + result.stderr, run
+
+    def newest_run(self) -> Path:
+        """Return the folder of the run that started last, finished or not."""
+        newest = max((self.state / "pipelines").iterdir(), key=lambda path: path.stat().st_mtime)
+        return next(path for path in newest.iterdir() if path.is_dir())
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,42 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from components import register
+from components.registry import aliases, artifacts
+from components.registry.explanation import explain
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.contract import LABELS
 from feature_checks.prediction_record import FEEDBACK, PREDICTIONS, Kind, PredictionRecord, describe, segment_path
+from monitoring.history import History
+from monitoring.steps import decide
+from pipelines.compiling import COMPILED
 from pipelines.local import LocalRun
+from tests.support.launcher_rules import problems
+from tests.support.webhook import Receiver
 
 from .conftest import Pipeline, Trained
 
-WATCHED = {"watch", "decide", "alert"}
-RETRAINED = {"ingest", "check", "split", "train", "evaluate", "export", "verify", "gate", "reference", "register"}
+WATCHED = {"watch", "decide", "alert", "alert-on-failure"}
+RETRAINED = {
+    "ingest",
+    "check",
+    "require-data",
+    "split",
+    "train",
+    "evaluate",
+    "export",
+    "verify",
+    "gate",
+    "reference-window",
+    "register",
+}
+
+# The evaluation holds the same report, which quotes the most confident mistakes; `shared` beside it quotes nothing.
+HOLD_TEXTS = (
+    "ingest/data", "split/split_data", "reference-window/window", "evaluate/report", "evaluate/evaluation",
+    "check/report",
+)  # fmt: skip
+"""Artifacts that hold reviews by design. The report on drift is none of them."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +66,13 @@ class Log:
     folder: Path
     classifier: OnnxClassifier
     segments: int = 0
+    texts: list[str] = field(default_factory=list)
 
     def answer(self, texts: Sequence[str], **changed: Any) -> None:
         """Append the champion's predictions of the texts, with the fields `changed` in each line."""
         start = datetime.now(UTC) - timedelta(minutes=1)
-        rows = []
+        self.texts += texts
+        rows: list[dict[str, Any]] = []
         for text, (one, two, three) in zip(texts, self.classifier.probabilities(texts).tolist(), strict=True):
             best = max(range(3), key=(one, two, three).__getitem__)
             record = PredictionRecord(
@@ -78,8 +105,8 @@ class Log:
 @pytest.fixture(scope="module")
 def champion(pipeline: Pipeline, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Champion:
     del pipeline
-    assert register.version_of("champion") == "1"
-    bundle = bundles.load(register.download_bundle("1", tmp_path_factory.mktemp("champion")))
+    assert aliases.version_of("champion") == "1"
+    bundle = bundles.load(artifacts.download_bundle("1", tmp_path_factory.mktemp("champion")))
     data = pd.read_parquet(trained.run.artifact("split", "split_data"))
     texts = data[data["split"] == "test"]["text"].tolist()
     return Champion(OnnxClassifier(bundle), trained.pipeline.state / "good.csv", texts)
@@ -101,7 +128,9 @@ def watch(
     )  # fmt: skip
     assert code == 0, output[-3000:]
     assert isinstance(run, LocalRun)
-    report = json.loads((run.artifact("watch", "findings") / "report.json").read_text())
+    texts = [text for text in log.texts if len(text) > 20]
+    assert problems(run.folder, COMPILED / "monitoring.yaml", texts, HOLD_TEXTS) == []
+    report = json.loads((run.artifact("watch", "drift") / "report.json").read_text())
     assert "</html>" in run.artifact("watch", "report").read_text()
     return set(run.tasks), report, json.loads(run.artifact("decide", "decision").read_text())
 
@@ -139,6 +168,20 @@ def test_a_window_that_cannot_be_judged_is_said_and_retrains_nothing(
 
 
 @pytest.mark.timeout(400)
+def test_a_run_that_fails_alerts_people(pipeline: Pipeline, tmp_path: Path) -> None:
+    (tmp_path / "history").write_text("a file where a folder belongs")
+    with Receiver.start() as receiver:
+        code, output, _ = pipeline.run(
+            "monitoring", log=tmp_path / "log", history=tmp_path / "history", labelled=tmp_path / "labelled.parquet",
+            webhook=receiver.url, rows=500,
+        )  # fmt: skip
+    assert code == 1
+    assert "Inner task failed: 'watch'" in output
+    (body,) = receiver.bodies
+    assert body["text"].startswith("*review-sentiment: FAILED*\n• the monitoring run ")
+
+
+@pytest.mark.timeout(400)
 def test_drift_twice_retrains_from_the_champion_on_the_labelled_rows(
     pipeline: Pipeline, champion: Champion, log: Log, reviews: pd.DataFrame
 ) -> None:
@@ -151,13 +194,51 @@ def test_drift_twice_retrains_from_the_champion_on_the_labelled_rows(
     log.label(rows["label"][200:].tolist())
     tasks, report, decision = watch(pipeline, champion, log, rows=200)
     assert (report["labelled_rows"], decision["action"]) == (200, "RETRAIN")
-    assert tasks - {"promote"} == WATCHED | RETRAINED
+    assert tasks - {"promote"} == WATCHED | RETRAINED | {"outcome"}
+    assert_decisions_and_outcome_are_kept(History(str(log.folder.parent / "history")), report["window"])
     trained = newest(pipeline, "split") / "split_data"
     feedback = pd.read_parquet(trained).query("source == 'feedback'")
-    assert sorted(feedback["text"]) == sorted(rows["text"][200:])
-    assert set(feedback["split"]) == {"train"}
-    assert register.version_of("champion") in {"1", "2"}
+    given = pd.read_parquet(log.folder.parent / "labelled-labels.parquet")
+    assert sorted(given["text"]) == sorted(rows["text"][200:])
+    # Some labels contradict a confident prediction, and no second user confirms them.
+    quarantined = pd.read_json(log.folder.parent / "labelled-quarantine.jsonl", lines=True)
+    assert set(feedback["text"]) == set(given["text"]) - set(quarantined.get("text", ()))
+    # A fixed share by the hash of the text is held out, and the gate asks for a gain on it.
+    assert set(feedback["split"]) == {"train", "validation", "test"}
+    gate = json.loads((newest(pipeline, "gate") / "decision" / "decision.json").read_text())
+    assert gate["evidence"]["new_domain_rows"] == (feedback["split"] == "test").sum()
+    assert "gain on the new domain" in {rule["name"] for rule in gate["rules"]}
+    assert aliases.version_of("champion") in {"1", "2"}
     assert parameters_of_version("2")["train.base_model"] == "models:/review-sentiment@champion"
+    assert_the_lineage_leads_to_the_labels(log.folder.parent)
+
+
+def assert_decisions_and_outcome_are_kept(history: History, window: str) -> None:
+    """A retried task repeats the decision of its run, and the cooldown counts from the outcome."""
+    runs = [decision.run for decision in history.decisions()]
+    assert all(runs)
+    assert len(set(runs)) == len(runs) == 2
+    assert decide(history.url, run=runs[-1]) == history.decisions()[-1]
+    (outcome,) = history.outcomes()
+    assert (outcome.version, outcome.newest) == ("2", window)
+    assert outcome.promoted == (aliases.version_of("champion") == "2")
+    assert decide(history.url, run="the next run").action == "WATCH"
+
+
+def assert_the_lineage_leads_to_the_labels(folder: Path) -> None:
+    """The run names the champion's version, and a version of the labels that later labels do not change."""
+    from components.registry.client import connect
+    from feature_checks.contract import MODEL_NAME
+
+    client = connect()
+    run = client.get_run(client.get_model_version(MODEL_NAME, "2").run_id)
+    assert run.data.tags["base_model_version"] == "1"
+    (dataset,) = run.inputs.dataset_inputs
+    extra = Path(json.loads(dataset.dataset.source)["extra_data"])
+    assert extra.parent == folder
+    assert extra.name.startswith("labelled-")
+    assert f"--param extra_data={extra}" in explain("2")
+    assert "--param base_model=models:/review-sentiment/1" in explain("2")
 
 
 def newest(pipeline: Pipeline, task: str) -> Path:
@@ -166,7 +247,7 @@ def newest(pipeline: Pipeline, task: str) -> Path:
 
 
 def parameters_of_version(version: str) -> dict[str, str]:
-    from components.tracking import connect
+    from components.registry.client import connect
     from feature_checks.contract import MODEL_NAME
 
     client = connect()

@@ -15,10 +15,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pipelines import remote
+from pipelines.compiling import COMPILED, compile_pipelines
+from pipelines.pipeline_versions import version_name
 from pipelines.remote import CronError
-from pipelines.run import app, compile_pipelines
-
-from .kubeflow import API, Kubeflow
+from pipelines.run import app
+from tests.support.kubeflow import API, Kubeflow
 
 NEEDED = {"log": "s3://logs/predictions", "history": "s3://logs/drift", "labelled": "s3://logs/new.parquet"}
 DAILY = "0 0 6 * * *"
@@ -49,12 +50,13 @@ def test_submit_starts_one_training_run_with_typed_parameters(host: Kubeflow) ->
     result = call("submit", "--host", host.url, params={"epochs": 2, "seed": 7, "source": "s3://bucket/a=b.parquet"})
     assert result.exit_code == 0, result.output
     (run,), (experiment,) = host.runs, host.experiments
-    assert run["runtime_config"]["parameters"] == {"epochs": 2.0, "seed": 7, "source": "s3://bucket/a=b.parquet"}
-    assert run["pipeline_spec"]["pipelineInfo"]["name"] == "review-sentiment-training"
+    given = {"epochs": 2.0, "seed": 7, "source": "s3://bucket/a=b.parquet"}
+    assert run["runtime_config"]["parameters"] == given | {"promotion": "manual"}
+    assert run["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "review-sentiment-training"
     assert (run["experiment_id"], experiment["display_name"]) == (experiment["experiment_id"], "review-sentiment")
-    told = json.loads(result.stdout)
-    assert told == {"id": run["run_id"], "url": f"{host.url}/#/runs/details/{run['run_id']}", "replaced": []}
-    assert told["url"] in result.stderr
+    printed = json.loads(result.stdout)
+    assert printed == {"id": run["run_id"], "url": f"{host.url}/#/runs/details/{run['run_id']}", "replaced": []}
+    assert printed["url"] in result.stderr
 
 
 def test_submit_takes_the_monitoring_pipeline_another_image_and_a_known_experiment(
@@ -68,7 +70,7 @@ def test_submit_takes_the_monitoring_pipeline_another_image_and_a_known_experime
         result = call("submit", "monitoring", "--experiment", "watch", "--compiled", str(tmp_path), params=NEEDED)
         assert result.exit_code == 0, result.output
     assert [one["display_name"] for one in host.experiments] == ["watch"]
-    executors = host.runs[1]["pipeline_spec"]["deploymentSpec"]["executors"].values()
+    executors = host.runs[1]["pipeline_spec"]["pipeline_spec"]["deploymentSpec"]["executors"].values()
     assert {one["container"]["image"] for one in executors} == {image}
     assert json.loads(result.stdout)["url"].startswith("https://kubeflow.example/pipeline/#/runs/details/")
 
@@ -79,11 +81,11 @@ def test_steps_without_a_registry_of_their_own_are_warned_about(host: Kubeflow, 
     compile_pipelines(tmp_path / "without")
     words = ("--host", host.url, *(("--cron", DAILY) if command == "schedule" else ()))
     needed = NEEDED if command == "schedule" else {}
-    told, warned = (
+    silent, warned = (
         call(command, *words, "--compiled", str(tmp_path / name), params=needed) for name in ("with", "without")
     )
-    assert told.exit_code == warned.exit_code == 0, warned.output
-    assert "MLFLOW_TRACKING_URI" not in told.stderr
+    assert silent.exit_code == warned.exit_code == 0, warned.output
+    assert "MLFLOW_TRACKING_URI" not in silent.stderr
     assert "MLFLOW_TRACKING_URI is not set in" in warned.stderr.replace("\n", " ")
     assert "register" in warned.stderr
 
@@ -94,10 +96,44 @@ def test_schedule_makes_one_run_at_a_time_without_catch_up(host: Kubeflow) -> No
     (one,) = host.recurringruns
     assert one["trigger"] == {"cron_schedule": {"cron": DAILY}}
     assert (one["no_catchup"], one["max_concurrency"], one["mode"]) == (True, 1, "ENABLE")
-    assert one["runtime_config"]["parameters"] == NEEDED
-    assert one["pipeline_spec"]["pipelineInfo"]["name"] == "review-sentiment-monitoring"
+    assert one["runtime_config"]["parameters"] == NEEDED | {"promotion": "manual"}
+    assert one["pipeline_spec"]["pipeline_spec"]["pipelineInfo"]["name"] == "review-sentiment-monitoring"
     assert json.loads(result.stdout)["url"] == f"{host.url}/#/recurringrun/details/{one['recurring_run_id']}"
     assert "06:00:00" in result.stderr
+
+
+def test_promotion_without_a_person_service_account_and_storage_are_given_by_name(host: Kubeflow) -> None:
+    words = ("--host", host.url, "--service-account", "pipelines", "--pipeline-root", "s3://bucket/runs")
+    assert call("submit", *words, params={"promotion": "auto"}).exit_code == 0
+    result = call("schedule", *words, "--cron", DAILY, params=NEEDED | {"promotion": "auto"})
+    assert result.exit_code == 0, result.output
+    for one in (*host.runs, *host.recurringruns):
+        assert one["runtime_config"]["parameters"]["promotion"] == "auto"
+        assert one["runtime_config"]["pipeline_root"] == "s3://bucket/runs"
+        assert one["service_account"] == "pipelines"
+
+
+def test_an_uploaded_pipeline_is_a_version_that_runs_name_and_that_is_uploaded_once(host: Kubeflow) -> None:
+    for _ in range(2):
+        result = call("submit", "--host", host.url, "--upload", params={"epochs": 2})
+        assert result.exit_code == 0, result.output
+    result = call("schedule", "--host", host.url, "--cron", DAILY, "--upload", params=NEEDED)
+    assert result.exit_code == 0, result.output
+    assert [one["display_name"] for one in host.pipelines] == [
+        "review-sentiment-training",
+        "review-sentiment-monitoring",
+    ]
+    names = [one["display_name"] for one in host.versions]
+    assert [name for name in names if not name.startswith("review")] == [
+        version_name(COMPILED / "training.yaml"),
+        version_name(COMPILED / "monitoring.yaml"),
+    ]
+    versions = {one["pipeline_version_id"]: one for one in host.versions}
+    for one in (*host.runs, *host.recurringruns):
+        reference = one["pipeline_version_reference"]
+        assert versions[reference["pipeline_version_id"]]["pipeline_id"] == reference["pipeline_id"]
+    refused = call("submit", "--host", host.url, "--upload", params={"epoch": 2})
+    assert refused.exit_code == 2
 
 
 def test_schedule_replaces_every_equally_named_one_and_no_other(host: Kubeflow) -> None:
@@ -244,7 +280,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "number": (lambda body: body.update(max_concurrency=11), "max_concurrency is out of range"),
     "no trigger": (lambda body: _without(body, "trigger"), "expected one of cron_schedule and periodic_schedule"),
     "experiment": (lambda body: body.update(experiment_id="none"), "Experiment none not found"),
-    "pipeline": (lambda body: body["pipeline_spec"].update(steps=[]), 'no field named "steps"'),
+    "pipeline": (lambda body: body["pipeline_spec"]["pipeline_spec"].update(steps=[]), 'no field named "steps"'),
     "no pipeline": (lambda body: _without(body, "pipeline_spec"), "pipeline_spec is required"),
     "unknown parameter": (
         lambda body: body["runtime_config"]["parameters"].update(lag=1),

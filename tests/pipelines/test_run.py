@@ -12,8 +12,10 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 from typer.testing import CliRunner
 
 from components.train import TrainingSettings
-from pipelines.local import ParameterError, run_local
-from pipelines.run import COMPILED, PIPELINES, app, compile_pipelines
+from pipelines.compiling import COMPILED, PIPELINES, compile_pipelines
+from pipelines.local import run_local
+from pipelines.parameters import ParameterError
+from pipelines.run import app
 from pipelines.training import training
 
 
@@ -26,19 +28,19 @@ def test_the_committed_pipelines_are_what_the_code_compiles_to(tmp_path: Path) -
 
 @pytest.mark.parametrize("name", PIPELINES)
 def test_the_committed_pipelines_have_no_field_that_kubeflow_does_not_know(name: str) -> None:
-    document = yaml.safe_load((COMPILED / f"{name}.yaml").read_text())
+    document = next(yaml.safe_load_all((COMPILED / f"{name}.yaml").read_text()))
     assert json_format.ParseDict(document, PipelineSpec()).root.dag.tasks
 
 
 def executors_of(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(path.read_text())["deploymentSpec"]["executors"]
+    found: dict[str, Any] = next(yaml.safe_load_all(path.read_text()))["deploymentSpec"]["executors"]
     return found
 
 
 def test_settings_reach_every_component_beside_its_own(tmp_path: Path) -> None:
     own = executors_of(compile_pipelines(tmp_path / "own")[0])
-    told = executors_of(compile_pipelines(tmp_path / "told", env={"MLFLOW_TRACKING_URI": "http://mlflow"})[0])
-    for name, executor in told.items():
+    changed = executors_of(compile_pipelines(tmp_path / "changed", env={"MLFLOW_TRACKING_URI": "http://mlflow"})[0])
+    for name, executor in changed.items():
         container, before = executor["container"], own[name]["container"]
         assert {"name": "MLFLOW_TRACKING_URI", "value": "http://mlflow"} in container["env"]
         assert [*before.get("env", [])] == container["env"][:-1]
@@ -82,4 +84,4 @@ def test_a_parameter_without_a_value_is_a_usage_error() -> None:
 def test_help_has_an_example(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
-    assert "python -m pipelines.run" in result.output
+    assert "Example: " in result.output or "python -m pipelines.run" in result.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -10,21 +11,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from components import register
-from components.train import resolve_base_model
+from components.modelling import base_models
+from components.registry import aliases, artifacts
+from components.registry.explanation import explain
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from pipelines.local import LocalRun
 
 from .conftest import Pipeline, Trained
 
-BEFORE_GATE = ("ingest", "check", "split", "train", "evaluate", "export", "verify", "gate")
+BEFORE_GATE = (*("ingest", "check", "require-data", "split", "train", "evaluate", "export", "verify", "gate"),)
 
 
 def in_order(tasks: Sequence[str]) -> tuple[str, ...]:
-    """Return the tasks without `reference`, which may run anywhere between `export` and `register`."""
-    assert tasks.index("export") < tasks.index("reference") < tasks.index("register")
-    return tuple(task for task in tasks if task != "reference")
+    """Return the tasks without `reference-window`, which may run anywhere between `export` and `register`."""
+    assert tasks.index("export") < tasks.index("reference-window") < tasks.index("register")
+    return tuple(task for task in tasks if task != "reference-window")
 
 
 def with_shuffled_training_labels(frame: pd.DataFrame) -> pd.DataFrame:
@@ -46,16 +48,17 @@ def accepted(trained: Trained, pipeline: Pipeline) -> LocalRun:
 @pytest.mark.timeout(400)
 def test_a_good_candidate_becomes_champion(accepted: LocalRun) -> None:
     assert in_order(accepted.tasks) == (*BEFORE_GATE, "register", "promote")
-    assert register.version_of("champion") == register.version_of("challenger") == "1"
-    assert register.version_of("previous") is None
+    assert aliases.version_of("champion") == aliases.version_of("challenger") == "1"
+    assert aliases.version_of("previous") is None
 
 
 def test_the_registered_version_says_where_it_comes_from(accepted: LocalRun) -> None:
-    from components.tracking import connect
+    from components.registry.client import connect
     from feature_checks.contract import MODEL_NAME
 
     version = connect().get_model_version(MODEL_NAME, "1")
     assert version.tags["gate"] == "accepted"
+    assert (version.tags["compared_with"], version.tags["gate_attempt"]) == ("none", "1")
     assert float(version.tags["parity_int8_label_agreement"]) >= 0.985
     assert version.tags["pipeline_run"].startswith("review-sentiment-training")
     assert len(version.tags["data_digest"]) == 64
@@ -64,12 +67,18 @@ def test_the_registered_version_says_where_it_comes_from(accepted: LocalRun) -> 
 
 
 def test_the_run_in_mlflow_has_parameters_curves_and_reports(accepted: LocalRun) -> None:
-    from components.tracking import connect
+    from components.registry.client import connect
 
     client = connect()
     run_id = json.loads((accepted.folder / "train" / "executor_output.json").read_text())["parameterValues"]["Output"]
     run = client.get_run(run_id)
     assert run.data.params["train.epochs"] == "3.0"
+    (dataset,) = run.inputs.dataset_inputs
+    assert json.loads(dataset.dataset.source)["source"].endswith("good.csv")
+    assert run.data.tags["data_digest"].startswith(dataset.dataset.digest)
+    assert {tag.key: tag.value for tag in dataset.tags} == {"mlflow.data.context": "training"}
+    assert run.data.tags["pipeline_run_id"]
+    assert {"mlflow.source.git.commit", "data_source"} <= run.data.tags.keys()
     assert run.data.tags["data_digest"]
     assert run.data.tags["git_revision"]
     assert len(client.get_metric_history(run_id, "loss")) > 1
@@ -82,8 +91,11 @@ def test_the_champion_can_be_loaded_as_a_bundle_and_as_a_pyfunc(accepted: LocalR
 
     del accepted
     texts = ["The stove arrived dented.", "The stove fits like a glove."]
-    bundle = bundles.load(register.download_bundle("1", tmp_path))
+    bundle = bundles.load(artifacts.download_bundle("1", tmp_path))
     probabilities = OnnxClassifier(bundle).probabilities(texts)
+    requirements = artifacts.download("models:/review-sentiment@champion/requirements.txt", tmp_path).read_text()
+    assert {line.split("==")[0] for line in requirements.split()} >= {"numpy", "onnxruntime", "tokenizers", "pandas"}
+    assert all("==" in line for line in requirements.split())
     table = mlflow.pyfunc.load_model("models:/review-sentiment@champion").predict(texts)
     assert table["label"].tolist() == ["negative", "positive"]
     assert table[["negative", "neutral", "positive"]].to_numpy() == pytest.approx(probabilities, abs=1e-6)
@@ -92,7 +104,7 @@ def test_the_champion_can_be_loaded_as_a_bundle_and_as_a_pyfunc(accepted: LocalR
 def test_the_version_keeps_the_window_that_later_predictions_are_compared_with(
     accepted: LocalRun, tmp_path: Path
 ) -> None:
-    reference = pd.read_parquet(register.download_reference("1", tmp_path))
+    reference = pd.read_parquet(artifacts.download_reference_window("1", tmp_path))
     data = pd.read_parquet(accepted.artifact("split", "split_data"))
     validation = data[data["split"] == "validation"]
     assert reference["text"].tolist() == validation["text"].tolist()
@@ -102,7 +114,7 @@ def test_the_version_keeps_the_window_that_later_predictions_are_compared_with(
 
 
 def test_training_can_go_on_from_the_champion(accepted: LocalRun) -> None:
-    folder = Path(resolve_base_model("models:/review-sentiment@champion"))
+    folder = Path(base_models.resolve("models:/review-sentiment@champion"))
     weights = (folder / "model.safetensors").read_bytes()
     assert weights == (accepted.artifact("train", "model") / "model.safetensors").read_bytes()
 
@@ -113,13 +125,21 @@ def test_shuffled_labels_are_rejected_and_the_champion_stays(pipeline: Pipeline,
     assert code == 0, output[-3000:]
     assert run is not None
     assert in_order(run.tasks) == (*BEFORE_GATE, "register")
-    assert register.version_of("champion") == register.version_of("challenger") == "1"
-    from components.tracking import connect
+    assert aliases.version_of("champion") == aliases.version_of("challenger") == "1"
+    from components.registry.client import connect
     from feature_checks.contract import MODEL_NAME
 
     rejected = connect().get_model_version(MODEL_NAME, "2")
     assert rejected.tags["gate"] == "rejected"
     assert "below champion version 1" in rejected.tags["gate_reasons"]
+    assert (rejected.tags["compared_with"], rejected.tags["best_champion"]) == ("1", "1")
+    explained = explain("2")
+    assert "Version 2 was rejected by the gate." in explained
+    assert "failed: macro-F1 against the champion: measured -" in explained
+    assert "It was compared with champion 1 on the test rows" in explained
+    assert "--param seed=0" in explained
+    # The decision quotes no review, and the champion is not copied into it.
+    assert {path.name for path in run.artifact("gate", "decision").iterdir()} == {"decision.json", "decision.md"}
 
 
 BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
@@ -143,15 +163,17 @@ BROKEN: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame], str]] = {
 def test_broken_data_stops_at_the_check_and_registers_nothing(
     name: str, pipeline: Pipeline, small_reviews: pd.DataFrame
 ) -> None:
-    from components.tracking import connect
+    from components.registry.client import connect
 
     breakage, cause = BROKEN[name]
     before = len(connect().search_model_versions())
     code, output, _ = pipeline.train(breakage(small_reviews), f"broken-{name}")
     assert code == 1
     assert cause in output
-    assert "Inner task failed: 'check'" in output
-    newest = max((pipeline.state / "pipelines").iterdir(), key=lambda path: path.stat().st_mtime)
-    (folder,) = newest.iterdir()
-    assert {path.name for path in folder.iterdir()} == {"ingest", "check"}
+    assert "Inner task failed: 'require-data'" in output
+    folder = pipeline.newest_run()
+    assert {path.name for path in folder.iterdir()} - {"require-data"} == {"ingest", "check"}
+    # The task that shows the report has succeeded, so that a cluster keeps the report.
+    assert (folder / "check" / "executor_output.json").is_file()
+    assert cause in html.unescape((folder / "check" / "report").read_text(encoding="utf-8"))
     assert len(connect().search_model_versions()) == before

@@ -18,9 +18,11 @@ import pytest
 from feature_checks import bundle as bundles
 from feature_checks.bundle import Bundle
 from feature_checks.classifier import OnnxClassifier
-
-from .conftest import LiveServer, Published, Registry, free_port, live, until
-from .load import Load, steady
+from tests.support.live_server import LiveServer, live
+from tests.support.mlflow_registry import Published, Registry
+from tests.support.ports import free_port
+from tests.support.steady_load import Load, steady
+from tests.support.waiting import until
 
 INFER = "/v2/models/sentiment/infer"
 TEXTS = [f"It is {word} and it cost {price}." for word in ("good", "bad", "red", "fine") for price in range(25)]
@@ -90,10 +92,12 @@ def test_with_no_bundle_and_no_registry_it_lives_but_is_not_ready(tmp_path: Path
     with live(tmp_path, ready=False, MLFLOW_TRACKING_URI=uri) as server:
         server.wait_ready(expected=503)
         assert server.status("/v2/health/live") == 200
-        until(lambda: f"no model is served: MLflow at {uri}" in server.output())
+        until(
+            lambda: f"no model is served: the model registry cannot be reached (ConnectError): {uri}" in server.output()
+        )
         reply = answer(server)
         assert reply.status_code == 503
-        assert uri in reply.json()["error"]
+        assert uri not in reply.json()["error"]
         assert server.stop() == 0
 
 
@@ -117,7 +121,11 @@ def test_sqlite_registry_then_restart_without_it(
 async def test_alias_moves_ten_times_at_100_requests_a_second(tmp_path: Path, published: Published) -> None:
     """No failed request, no reply that mixes versions, memory back to its level."""
     published.registry.move_alias(published.cold)
-    variables = {"MLFLOW_TRACKING_URI": published.registry.uri, "ALIAS_POLL_SECONDS": "0.2", "QUEUE_SECONDS": "5"}
+    variables: dict[str, Any] = {
+        "MLFLOW_TRACKING_URI": published.registry.uri,
+        "ALIAS_POLL_SECONDS": "0.2",
+        "QUEUE_SECONDS": "5",
+    }
     # One text a batch: a float's last bits may follow the shape of the batch, and the replies are compared exactly.
     with live(tmp_path, CACHE="off", PREDICTION_LOG="off", BATCH_TEXTS="1", **variables) as server:
         stop = asyncio.Event()
@@ -128,6 +136,8 @@ async def test_alias_moves_ten_times_at_100_requests_a_second(tmp_path: Path, pu
             await asyncio.to_thread(published.registry.move_alias, version)
             await asyncio.to_thread(until, partial(only_version_is, server, version))
             levels.append(memory(server))
+            if move == 0:  # what is loaded at its first use, such as the language detector, belongs to the level
+                await asyncio.sleep(3)
         stop.set()
         result = await load
         assert server.stop() == 0
@@ -176,7 +186,11 @@ def sent_text(reply: httpx.Response) -> str:
 async def test_sigterm_under_load(tmp_path: Path, tiny_bundle: Bundle) -> None:
     """Readiness turns off first, every accepted request is answered, exit code 0 within the grace period."""
     grace = 2.0
-    variables = {"MODEL_URI": str(tiny_bundle.folder), "GRACE_SECONDS": str(grace), "QUEUE_SECONDS": "5"}
+    variables: dict[str, Any] = {
+        "MODEL_URI": str(tiny_bundle.folder),
+        "GRACE_SECONDS": str(grace),
+        "QUEUE_SECONDS": "5",
+    }
     with live(tmp_path, CACHE="off", **variables) as server:
         stop = asyncio.Event()
         load = asyncio.create_task(steady(server.http + INFER, TEXTS, 100, stop))
@@ -203,10 +217,15 @@ async def test_sigterm_under_load(tmp_path: Path, tiny_bundle: Bundle) -> None:
 
 def test_mlflow_server_stopped_starts_from_the_cached_bundle(tmp_path: Path, published: Published) -> None:
     published.registry.move_alias(published.cold)
-    variables = {"MLFLOW_TRACKING_URI": published.registry.uri, "ALIAS_POLL_SECONDS": "0.2"}
+    variables: dict[str, Any] = {"MLFLOW_TRACKING_URI": published.registry.uri, "ALIAS_POLL_SECONDS": "0.2"}
     with live(tmp_path, **variables) as server:
         assert server.stop() == 0
     published.server.stop()
     with live(tmp_path, **variables) as server:
         assert answer(server).json()["model_version"] == published.cold
-        until(lambda: f"version {published.cold} goes on being served: MLflow at" in server.output())
+        until(
+            lambda: (
+                f"version {published.cold} goes on being served: the model registry cannot be reached"
+                in server.output()
+            )
+        )

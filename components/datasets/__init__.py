@@ -1,0 +1,1 @@
+"""Where reviews come from: the default data set and readers of users' files."""

@@ -1,0 +1,1 @@
+"""Metrics, the baseline and the behavioural test cases."""

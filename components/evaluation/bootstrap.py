@@ -1,0 +1,104 @@
+"""Confidence intervals and bounds by resampling whole reviews.
+
+Rows of one review are not independent, so whole groups are resampled (Field & Welsh, JRSS B 2007). Bounds are
+percentiles (Efron & Tibshirani 1993, ch. 13) of 2,000 resamples at a fixed seed; with only a few groups they are too
+narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.results.evaluation import ClassIntervals, Interval
+from components.results.gate_decision import Change
+from feature_checks.contract import LABELS
+from feature_checks.scores import Classes, class_scores_of_counts, macro_f1_of_counts, row_counts
+
+RESAMPLES: Final = 2000
+TAIL: Final = 20
+MAX_RESAMPLES: Final = 100_000
+SEED: Final = 0
+CONFIDENCE: Final = 0.95
+_BLOCK: Final = 4_000_000
+"""Most weights of the bootstrap that are held at once."""
+
+Counts = NDArray[np.float64]
+
+
+def macro_f1_change(
+    truth: Classes,
+    before: Classes,
+    after: Classes,
+    groups: Sequence[str],
+    *,
+    level: float,
+    labels: Sequence[str] = LABELS,
+) -> Change:
+    """Return the change from the predictions `before` to `after` (n classes each) with its lower bound at `level`.
+
+    A paired bootstrap (Berg-Kirkpatrick et al., EMNLP 2012): equal predictions give an equal bound. A level near 1
+    takes more resamples, so that TAIL of them lie below the bound.
+    """
+    counts = np.stack([row_counts(truth, before), row_counts(truth, after)], axis=1)
+    resamples = min(max(RESAMPLES, ceil(TAIL / (1 - level))), MAX_RESAMPLES)
+    changes = _difference(_resampled_sums(counts, groups, resamples), labels)
+    bound = np.quantile(changes, 1 - level)
+    return Change(float(_difference(counts.sum(axis=0), labels)), float(bound), level)
+
+
+def macro_f1_change_interval(
+    truth: Classes, before: Classes, after: Classes, groups: Sequence[str], labels: Sequence[str] = LABELS
+) -> Interval:
+    """Return the 95 % interval of the change from the predictions `before` to `after`, by the same paired bootstrap."""
+    counts = np.stack([row_counts(truth, before), row_counts(truth, after)], axis=1)
+    return _interval(_difference(_resampled_sums(counts, groups), labels))
+
+
+def macro_f1_interval(
+    truth: Classes, predicted: Classes, groups: Sequence[str], labels: Sequence[str] = LABELS
+) -> Interval:
+    """Return the 95 % interval of macro-F1 over the rows (n classes each)."""
+    return _interval(macro_f1_of_counts(_resampled_sums(row_counts(truth, predicted), groups), labels))
+
+
+def class_intervals(truth: Classes, predicted: Classes, groups: Sequence[str]) -> dict[str, ClassIntervals]:
+    """Return the 95 % intervals of precision, recall and F1 of each label."""
+    sums = _resampled_sums(row_counts(truth, predicted), groups)
+    precision, recall, f1 = class_scores_of_counts(sums)
+    return {
+        label: ClassIntervals(*(_interval(values[:, index]) for values in (precision, recall, f1)))
+        for index, label in enumerate(LABELS)
+    }
+
+
+def _resampled_sums(counts: NDArray[np.int64], groups: Sequence[str], resamples: int = RESAMPLES) -> Counts:
+    """Return resamples × … sums of the rows' counts (n × …), each over as many groups as there are."""
+    _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    size = int(group.max()) + 1
+    by_group = np.zeros((size, *counts.shape[1:]))
+    np.add.at(by_group, group, counts)
+    # Groups with equal counts are drawn as one kind: groups of a single row have few kinds.
+    kinds, number = np.unique(by_group.reshape(size, -1), axis=0, return_counts=True)
+    random, block = np.random.default_rng(SEED), max(1, _BLOCK // len(kinds))
+    sums = []
+    for start in range(0, resamples, block):
+        drawn = random.multinomial(size, number / size, size=min(block, resamples - start)).astype(float)
+        sums.append((drawn @ kinds).reshape(-1, *counts.shape[1:]))
+    return np.concatenate(sums)
+
+
+def _difference(counts: NDArray[np.number], labels: Sequence[str]) -> Counts:
+    """Return the change of macro-F1 (…) of counts (… × 2 × 3 × 3)."""
+    scores = macro_f1_of_counts(counts, labels)
+    return np.asarray(scores[..., 1] - scores[..., 0])
+
+
+def _interval(values: Counts) -> Interval:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return Interval(float(low), float(high))

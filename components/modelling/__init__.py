@@ -1,0 +1,1 @@
+"""Base models, the torch classifier, quantization and the pyfunc model."""

@@ -1,0 +1,1 @@
+"""MLflow: the connection, aliases, artifacts and lineage."""

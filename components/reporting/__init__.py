@@ -1,0 +1,1 @@
+"""HTML and Markdown pages for people, and the model card."""

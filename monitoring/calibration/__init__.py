@@ -1,0 +1,1 @@
+"""Thresholds measured on windows without drift, and the measurements."""

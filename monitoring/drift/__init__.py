@@ -1,0 +1,1 @@
+"""Detectors, the comparison of two windows and the Evidently report."""

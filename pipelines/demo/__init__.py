@@ -1,0 +1,1 @@
+"""The whole loop from nothing, through commands and HTTP only: train, serve, score, drift, retrain."""

@@ -1,0 +1,73 @@
+"""The fast learner: a linear head on a frozen encoder, behind the interface of the training step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from components.train import TrainingSettings, soft_targets
+from feature_checks.classifier import Probabilities, softmax
+from feature_checks.contract import LABELS, SPLIT, TEXT
+from pipelines.simulation.encoders import Encoder
+
+WEIGHTS: Final = "head.npy"
+PENALTY: Final = 1e-3
+"""Weight of the squared norm of the head, beside the mean cross-entropy of the rows."""
+STEPS: Final = 100
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LinearLearner:
+    """Multinomial logistic regression on the raters' label distributions (soft labels).
+
+    Example: `LinearLearner(encoder).train(Path("split.parquet"), Path("model"), TrainingSettings())`.
+    """
+
+    encoder: Encoder
+
+    def train(self, data: Path, output: Path, settings: TrainingSettings, *, pipeline_run: str = "") -> str:
+        """Fit the head on the train split and write it to the folder `output`; return the name of the run.
+
+        The same interface as `components.train.train`. The solution is unique, so the seed has no effect.
+        """
+        del settings
+        frame = pd.read_parquet(data)
+        rows = frame[frame[SPLIT] == "train"]
+        output.mkdir(parents=True, exist_ok=True)
+        np.save(output / WEIGHTS, fit(self._inputs(rows[TEXT].tolist()), soft_targets(rows).astype(float)))
+        return pipeline_run
+
+    def probabilities(self, model: Path, texts: list[str]) -> Probabilities:
+        """Return the n × 3 probabilities of a trained model."""
+        if not texts:
+            return np.zeros((0, len(LABELS)), dtype=np.float32)
+        return softmax(self._inputs(texts) @ np.load(model / WEIGHTS))
+
+    def _inputs(self, texts: list[str]) -> Matrix:
+        return np.hstack([self.encoder.vectors(texts), np.ones((len(texts), 1))]).astype(float)
+
+
+def fit(inputs: Matrix, targets: Matrix, start: Matrix | None = None) -> Matrix:
+    """Return the d × 3 weights that minimise the penalised cross-entropy of n × d inputs and n × 3 targets."""
+    shape = (inputs.shape[1], len(LABELS))
+
+    def loss(flat: Matrix) -> tuple[float, Matrix]:
+        weights = flat.reshape(shape)
+        logits = inputs @ weights
+        logits -= logits.max(axis=1, keepdims=True)
+        log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        gradient = inputs.T @ (np.exp(log_probabilities) - targets) / len(inputs) + PENALTY * weights
+        penalty = PENALTY / 2 * (weights**2).sum()
+        return float(-(targets * log_probabilities).sum() / len(inputs) + penalty), gradient.ravel()
+
+    first = np.zeros(shape) if start is None else start
+    found: Matrix = minimize(loss, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    return found.reshape(shape)

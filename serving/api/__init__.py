@@ -1,0 +1,1 @@
+"""What clients touch: connections, routes, the gRPC servicer, pages and caller identity."""

@@ -1,0 +1,249 @@
+"""uvicorn's HTTP protocol, changed to write the routes' replies directly and to report errors as JSON.
+
+uvicorn parses requests and keeps connections alive. A reply of the routes is complete when it is returned, so its
+head and body are written at once: ASGI's messages would cost as much again as looking up a cached answer. When a
+client closes its connection, this module cancels its request, so that no request needs a second task for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection
+from itertools import islice
+from typing import Any, Final, cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from serving.api.request import CLOSE, Receive, Reply, Scope
+from serving.api.routes import Routes
+from serving.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_FIRST_REQUEST_SECONDS: Final = 1.0
+"""A new connection stays open this long for its first request after the listener has closed."""
+
+_CHECK_SECONDS: Final = 0.5
+"""How often connections are checked for slow clients."""
+
+_PIECE_BYTES: Final = 1024
+_BODY_PIECE_BYTES: Final = 16 * 1024
+"""How much is parsed at a time, and how much of a body. One read may bring 256 kB, which is 14,000 pipelined requests:
+parsing them at once would take a tenth of a second, and they would take 40 MB."""
+
+_MAX_HEAD_BYTES: Final = 64 * 1024
+"""The most bytes of a request before, between and after the parts of its body: its headers and trailers. The parser
+itself has no limit."""
+
+_CANDIDATES: Final = 64
+"""How many connections are looked at for one that can be closed in favour of a new one."""
+
+_SLOW_HEAD_SECONDS: Final = 1.0
+"""A request whose headers take longer than this may be given up in favour of a new connection."""
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """One connection whose application is `Routes`."""
+
+    _request_task: asyncio.Task[None] | None = None
+    _first_byte: float | None = None
+    """When the first byte of the next request arrived, in the loop's time; None while there is none."""
+    _unread: tuple[int, float] = (0, 0.0)
+    """How many bytes of replies the client has not read, and since when that number has not changed."""
+    _opened = 0.0
+    _unparsed = b""
+    """What has arrived and waits until the requests before it are answered."""
+    _progress = False
+    """Whether the last piece completed the headers of a request or held a part of a body."""
+    _in_body = False
+    """Whether the body of the latest request has begun and not ended."""
+    _head_bytes = 0
+    """How many bytes have arrived since the last progress."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accept the connection, if necessary in place of an idle one; refuse it if none is idle."""
+        super().connection_made(cast("asyncio.Transport", transport))
+        self._opened = self.loop.time()
+        if isinstance(self.app, Routes) and len(self.connections) > self.app.settings.max_connections:
+            idle = self._least_useful()
+            if idle is None:
+                self._refuse(503, b"too many connections; try again later", b"retry-after: 1\r\n")
+            else:
+                idle.transport.close()
+
+    def _least_useful(self) -> HttpProtocol | None:
+        """Return a connection that can be closed; None if all that are looked at are in use.
+
+        One that has sent no complete request is closed before one that has been answered and is idle.
+        """
+        now = self.loop.time()
+        some = [other for other in islice(self.connections, _CANDIDATES) if other is not self]
+        idle = [other for other in some if isinstance(other, HttpProtocol) and other.idle(now)]
+        return min(idle, key=lambda other: other.cycle is not None, default=None)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes of requests, and note when the first one of the next request arrived."""
+        self._unparsed = self._unparsed + data if self._unparsed else data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has arrived, piece by piece, until a request must wait for its turn."""
+        data, end = self._unparsed, 0
+        self._unparsed = b""
+        self._unset_keepalive_if_required()
+        if self._first_byte is None and not self.answering:
+            self._first_byte = self.loop.time()
+        while end < len(data) and not self.pipeline and not self.transport.is_closing():
+            size = _BODY_PIECE_BYTES if self._in_body else _PIECE_BYTES
+            self._parse_piece(data[end : end + size])
+            end += size
+        if end < len(data) and not self.transport.is_closing():
+            self._unparsed = data[end:]
+            self.flow.pause_reading()
+
+    def _parse_piece(self, piece: bytes) -> None:
+        self._progress = False
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:  # the request is answered over HTTP/1.1, as RFC 9110 allows
+            self._progress = True
+        except httptools.HttpParserError as error:
+            self.send_400_response(str(error))
+            return
+        self._head_bytes = 0 if self._progress else self._head_bytes + len(piece)
+        if self._head_bytes > _MAX_HEAD_BYTES:
+            self._refuse(431, b"headers: found more than %d bytes; send fewer" % _MAX_HEAD_BYTES)
+
+    def on_headers_complete(self) -> None:
+        """Start the request, or queue it behind the one that is being answered."""
+        self._progress = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take in a part of the body."""
+        self._progress = self._in_body = True
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Note the end of the request."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Start the next request. Nothing more is read while requests that have arrived wait for their turn.
+
+        Otherwise a client that sends faster than it is answered would fill the memory, and parsing its requests would
+        take the time in which their replies could be written.
+        """
+        self._first_byte = None
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+        elif self._unparsed and not self.transport.is_closing():
+            self._parse()
+
+    @property
+    def answering(self) -> bool:
+        """Whether the headers of a request have arrived and its reply is not written yet."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return cycle is not None and not cycle.response_complete
+
+    def close_if_slow(self, now: float, settings: Settings) -> None:
+        """Close the connection if its client sends headers, or reads a reply, too slowly; `now` is the loop's time."""
+        unread = self.transport.get_write_buffer_size()
+        if unread != self._unread[0]:
+            self._unread = (unread, now)
+        if unread:
+            if now - self._unread[1] > settings.write_timeout_seconds:
+                self.transport.abort()
+        elif not self.answering:
+            since = self._opened if self._first_byte is None and self.cycle is None else self._first_byte
+            if since is not None and now - since > settings.header_timeout_seconds:
+                self.transport.close()
+
+    def idle(self, now: float) -> bool:
+        """Whether closing this connection interrupts no request, except one whose headers arrive slowly."""
+        if self.answering or self.transport.get_write_buffer_size():
+            return False
+        return self._first_byte is None or now - self._first_byte > _SLOW_HEAD_SECONDS
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the request that is being answered, because its client has left."""
+        super().connection_lost(exc)
+        if self._request_task is not None:
+            self._request_task.cancel()
+
+    def send_400_response(self, msg: str) -> None:
+        """Reply to bytes that are not an HTTP request."""
+        logger.debug("refused a connection: %s", msg)
+        self._refuse(400, b"malformed HTTP request; expected HTTP/1.1")
+
+    def _refuse(self, status: int, error: bytes, header: bytes = b"") -> None:
+        body = b'{"error": "%b"}' % error
+        head = b"%bcontent-type: application/json\r\ncontent-length: %d\r\n" % (STATUS_LINE[status], len(body))
+        self.transport.write(head + header + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def shutdown(self) -> None:
+        """Close the connection once it is idle. A new one stays open a moment, as its first request may be arriving."""
+        if cast("RequestResponseCycle | None", self.cycle) is None:
+            self.loop.call_later(_FIRST_REQUEST_SECONDS, super().shutdown)
+        else:
+            super().shutdown()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if not (isinstance(app, Routes) and app.owns(cast("Scope", cycle.scope))):
+            super()._start_asgi_task(cycle, app)
+            return
+        self._request_task = task = self.loop.create_task(_answer(cycle, app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+
+async def close_slow_connections(connections: Collection[Any], settings: Settings) -> None:
+    """Close every connection whose client is too slow, until the task is cancelled."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(_CHECK_SECONDS)
+        for connection in tuple(connections):
+            if isinstance(connection, HttpProtocol):
+                connection.close_if_slow(loop.time(), settings)
+
+
+async def _answer(cycle: RequestResponseCycle, routes: Routes) -> None:
+    try:
+        scope, receive = cast("Scope", cycle.scope), cast("Receive", cycle.receive)
+        reply = await routes.answer(scope, receive, whole=not cycle.more_body)
+        if cycle.flow.write_paused:
+            await cycle.flow.drain()
+        if not cycle.disconnected:
+            _send(cycle, reply)
+    except Exception:  # a defect of ours must not leave the client waiting
+        logger.exception("a connection is closed without an answer")
+        cycle.transport.close()
+
+
+def _send(cycle: RequestResponseCycle, reply: Reply) -> None:
+    """Write the reply and update uvicorn's state of the connection."""
+    if CLOSE in reply.headers:
+        cycle.keep_alive = False
+    elif not cycle.keep_alive:
+        reply = reply._replace(headers=(*reply.headers, CLOSE))
+    cycle.response_started = cycle.response_complete = True
+    cycle.transport.write(_message(cycle, reply))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+
+
+def _message(cycle: RequestResponseCycle, reply: Reply) -> bytes:
+    parts = [STATUS_LINE[reply.status]]
+    parts += [b"%b: %b\r\n" % header for header in cycle.default_headers]
+    parts += [b"%b: %b\r\n" % header for header in reply.headers]
+    parts.append(b"\r\n")
+    if cycle.scope["method"] != "HEAD":
+        parts.append(reply.body)
+    return b"".join(parts)

@@ -1,0 +1,54 @@
+"""The application that spark-submit runs, and the command that runs it in this process.
+
+spark-submit --master k8s://https://cluster:6443 … local:///…/serving/bulk/spark_app.py s3a://reviews s3a://scored
+review-sentiment score reviews scored --engine spark          without a cluster: on the cores of this machine
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated, Any
+
+import typer
+from rich.progress import Progress as ProgressBar
+
+from feature_checks.contract import TEXT
+from feature_checks.spark_session import SparkMissing, spark_session
+from serving.bulk.files import FileError
+from serving.bulk.score import load_configured_model
+from serving.inference.cores import available_cores
+
+logger = logging.getLogger(__name__)
+
+
+def score(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="a Parquet file or a folder of them, path or URL")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="the folder for the results, path or URL")],
+    text_column: Annotated[str, typer.Option(help="the column with the texts")] = TEXT,
+    part_rows: Annotated[int, typer.Option(min=1, help="rows of a part, which is scored as a whole")] = 5_000,
+) -> None:
+    """Score every row of SOURCE with the model of MODEL_URI. If interrupted, run the same command again to resume.
+
+    The report is printed as JSON: rows, rows of each label, truncated rows, and refused rows by reason.
+    """
+    from serving.bulk.spark import score_parts
+
+    try:
+        session = spark_session("review-sentiment score", available_cores())
+        prepared = load_configured_model()
+        with ProgressBar() as bar:
+            task = bar.add_task("scoring parts", total=None)
+
+            def advance(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            report: dict[str, Any] = score_parts(session, prepared, source, target, text_column, part_rows, advance)
+    except (FileError, OSError, SparkMissing) as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO)
+    typer.run(score)

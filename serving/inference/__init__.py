@@ -1,0 +1,1 @@
+"""Texts to probabilities: queue, batches, worker threads and the engine."""

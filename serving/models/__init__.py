@@ -1,0 +1,1 @@
+"""Which model version to serve, and where its files come from."""

@@ -1,0 +1,1 @@
+"""The prediction log and the feedback log: queue, lines, segments and upload."""

@@ -1,0 +1,1 @@
+"""State that replicas can share: the prediction cache, the rate limiter and the Redis connection."""

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.evaluation import baseline, bootstrap, metrics
+from components.results.evaluation import ClassScore
+from feature_checks import scores
+from feature_checks.classifier import softmax
+
+TRUTH = np.array([0, 0, 1, 1, 2, 2])
+
+
+def test_class_scores_by_hand() -> None:
+    found = metrics.class_scores(TRUTH, np.array([0, 1, 1, 1, 2, 0]))
+    assert found["negative"] == ClassScore(precision=0.5, recall=0.5, f1=0.5, support=2)
+    assert found["neutral"].recall == 1.0
+
+
+def test_bound_of_a_change_that_is_the_same_in_each_group_is_the_change() -> None:
+    """Resampling whole groups cannot vary it; resampling rows would."""
+    truth, after = np.tile(TRUTH, 20), np.tile([0, 1, 1, 1, 2, 2], 20)
+    groups = [str(number) for number in range(20) for _ in TRUTH]
+    change = bootstrap.macro_f1_change(truth, truth, after, groups, level=0.95)
+    assert change.macro_f1 == pytest.approx((2 / 3 + 4 / 5 + 1) / 3 - 1)
+    assert change.lower_bound == pytest.approx(change.macro_f1)
+
+
+@pytest.mark.parametrize(("level", "bound"), [(0.95, -1.0), (0.60, -0.5), (0.10, 0.0)])
+def test_bound_over_two_groups_is_known_exactly(level: float, bound: float) -> None:
+    """Drawn are twice the good group, both, or twice the bad one, with the chances ¼, ½ and ¼."""
+    truth = np.concatenate([TRUTH, TRUTH])
+    after = np.concatenate([TRUTH, (TRUTH + 1) % 3])
+    groups = ["good"] * 6 + ["bad"] * 6
+    change = bootstrap.macro_f1_change(truth, truth, after, groups, level=level)
+    assert change.lower_bound == pytest.approx(bound)
+
+
+def test_bound_over_many_rows_is_the_normal_one() -> None:
+    """With balanced classes and even errors macro-F1 varies as accuracy does, whose change is McNemar's."""
+    rows, worse, better = 3000, 300, 180
+    truth = np.arange(rows) % 3
+    before, after = truth.copy(), truth.copy()
+    after[:worse] = (truth[:worse] + 1 + np.arange(worse) // 3 % 2) % 3
+    before[worse : worse + better] = (truth[worse : worse + better] + 1 + np.arange(better) // 3 % 2) % 3
+    change = bootstrap.macro_f1_change(truth, before, after, [str(row) for row in range(rows)], level=0.95)
+    mean = (better - worse) / rows
+    error = np.sqrt(((better + worse) / rows - mean**2) / rows)
+    assert change.macro_f1 == pytest.approx(mean, abs=1e-6)
+    assert change.lower_bound == pytest.approx(mean - 1.645 * error, abs=0.15 * error)
+
+
+def test_equal_predictions_give_an_equal_bound_in_any_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    truth, before, after = random.integers(3, size=(3, 600))
+    groups = [str(group) for group in random.integers(50, size=600)]
+    first = bootstrap.macro_f1_change(truth, before, after, groups, level=0.95)
+    assert bootstrap.macro_f1_change(truth, before, after, groups, level=0.95) == first
+    monkeypatch.setattr(bootstrap, "_BLOCK", 50 * 7)
+    assert bootstrap.macro_f1_change(truth, before, after, groups, level=0.95) == first
+
+
+def test_confusion_has_truth_in_rows() -> None:
+    assert metrics.confusion(np.array([0]), np.array([2])) == [[0, 0, 1], [0, 0, 0], [0, 0, 0]]
+
+
+def test_calibration_error_of_a_model_that_is_as_right_as_it_says() -> None:
+    truth = np.array([0] * 8 + [1] * 2)
+    sure = np.tile([0.8, 0.1, 0.1], (10, 1))
+    assert metrics.expected_calibration_error(truth, sure) == pytest.approx(0.0)
+    overconfident = np.tile([1.0, 0.0, 0.0], (10, 1))
+    assert metrics.expected_calibration_error(truth, overconfident) == pytest.approx(0.2)
+
+
+def test_temperature_recovers_a_known_scale() -> None:
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(4000, 3)) * 2
+    truth = (softmax(logits).cumsum(axis=1) > random.random((4000, 1))).argmax(axis=1)
+    assert metrics.fit_temperature(logits * 2.5, truth) == pytest.approx(2.5, rel=0.1)
+
+
+def test_vader_and_human_on_the_test_split(reviews: pd.DataFrame) -> None:
+    test = reviews[reviews["split"] == "test"]
+    truth = scores.class_indices(test["label"].tolist())
+    vader = scores.macro_f1(truth, baseline.vader_predictions(test["text"].tolist()))
+    assert vader == pytest.approx(0.57, abs=0.005)
+    human = baseline.human_macro_f1(test, truth)
+    assert human is not None
+    assert human == pytest.approx(0.84, abs=0.005)
+
+
+def test_no_human_score_without_ratings() -> None:
+    assert baseline.human_macro_f1(pd.DataFrame({"text": ["a"]}), np.array([0])) is None

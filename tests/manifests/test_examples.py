@@ -1,0 +1,119 @@
+"""The examples and the files beside the overlays: their form, and that they fit what the overlays hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import Rendered
+from .render import MANIFESTS, MODES, ROOT, Document, name_of, of_kind, render
+from .rules import schemas
+from .rules.leaves import leaves
+
+EXAMPLES = MANIFESTS / "examples"
+GATEWAY = MANIFESTS / "laptop" / "gateway.yaml"
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_is_well_formed(path: Path) -> None:
+    if path.stem == "kustomization":
+        assert set(yaml.safe_load(path.read_text(encoding="utf-8"))["resources"]) == {
+            one.name for one in EXAMPLES.glob("*.yaml") if one != path
+        }
+        return
+    documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    assert [problem for document in documents for problem in schemas.problems(document)] == []
+
+
+def test_an_unknown_field_of_an_example_is_noticed() -> None:
+    (document,) = yaml.safe_load_all((EXAMPLES / "argo-cd.yaml").read_text(encoding="utf-8"))
+    document["spec"]["ignoreDifference"] = []
+    assert any("'ignoreDifference' was unexpected" in problem for problem in schemas.problems(document))
+
+
+def test_the_argo_application_names_a_part_and_ignores_what_people_and_controllers_write() -> None:
+    (application,) = of_kind(render(EXAMPLES), "Application")
+    assert (MANIFESTS.parent / application["spec"]["source"]["path"] / "kustomization.yaml").exists()
+    pointers = [one for rule in application["spec"]["ignoreDifferences"] for one in rule.get("jsonPointers", [])]
+    assert {"/spec/predictor/canaryTrafficPercent", "/spec/predictor/model/env"} <= set(pointers)
+
+
+def test_the_identity_policy_is_for_the_names_that_prod_serves(rendered: Rendered) -> None:
+    (policy,) = of_kind(render(EXAMPLES), "AuthorizationPolicy")
+    (rule,) = policy["spec"]["rules"]
+    names = {
+        one
+        for route in of_kind(rendered("prod/standard"), "HTTPRoute", "GRPCRoute")
+        for one in route["spec"]["hostnames"]
+    }
+    assert set(rule["to"][0]["operation"]["hosts"]) == {f"{name}{port}" for name in names for port in ("", ":*")}
+
+
+def secrets_of(documents: list[Document]) -> set[tuple[str, str]]:
+    """Return the namespace and name of every Secret that the documents refer to."""
+    found = set()
+    for document in documents:
+        for path, value in leaves(document):
+            if re.search(r"\.(secretKeyRef|secretRef)\.name$|\.secret\.secretName$", path):
+                found.add((document["metadata"]["namespace"], value))
+    return found
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_examples_make_every_secret_of_prod(mode: str, rendered: Rendered) -> None:
+    examples = render(EXAMPLES)
+    made = {
+        (one["metadata"]["namespace"], one["spec"].get("target", {}).get("name") or one["spec"].get("secretName"))
+        for one in of_kind(examples, "ExternalSecret", "Certificate")
+    }
+    wanted = secrets_of(rendered(f"prod-{mode}"))
+    assert len(wanted) > 10
+    assert wanted - made == set()
+
+
+PATCH = re.compile(r"patch inferenceservice \S+ --type merge --patch \\\n  '(\{.*?\})'", re.S)
+
+
+def test_no_documented_command_sets_a_canary_percentage_without_a_change() -> None:
+    """KServe takes a percentage under 100 that comes without a new revision for a rollback."""
+    texts = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/**/*.md"), MANIFESTS / "README.md"]]
+    patches = [json.loads(patch)["spec"]["predictor"] for text in texts for patch in PATCH.findall(text)]
+    static = [
+        one
+        for one in patches
+        if (one.get("canaryTrafficPercent") or 0) < 100 and one.keys() == {"canaryTrafficPercent"}
+    ]
+    assert [one for one in static if one["canaryTrafficPercent"] is not None] == []
+    assert len(patches) == sum(text.count("patch inferenceservice") for text in texts) >= 4
+
+
+def test_the_certificate_is_the_secret_that_both_redis_mount(rendered: Rendered) -> None:
+    certificates = {name_of(one): one["spec"] for one in of_kind(render(EXAMPLES), "Certificate")}
+    redis = certificates["Certificate/redis"]
+    sets = of_kind(rendered("prod/knative"), "StatefulSet")
+    assert set(redis["dnsNames"]) == {one["spec"]["serviceName"] for one in sets}
+    for one in sets:
+        volumes = {volume["name"]: volume for volume in one["spec"]["template"]["spec"]["volumes"]}
+        assert volumes["tls"]["secret"]["secretName"] == redis["secretName"]
+
+
+def test_the_laptop_gateway_is_the_one_that_the_local_routes_name(rendered: Rendered) -> None:
+    documents = list(yaml.safe_load_all(GATEWAY.read_text(encoding="utf-8")))
+    assert [problem for document in documents for problem in schemas.problems(document)] == []
+    (gateway,) = of_kind(documents, "Gateway")
+    for route in of_kind(rendered("local/standard"), "HTTPRoute", "GRPCRoute"):
+        (parent,) = route["spec"]["parentRefs"]
+        assert parent == {"name": gateway["metadata"]["name"], "namespace": gateway["metadata"]["namespace"]}
+
+
+def test_both_gateways_listen_where_kind_maps_the_laptops_port() -> None:
+    cluster = yaml.safe_load((MANIFESTS / "laptop" / "kind.yaml").read_text(encoding="utf-8"))
+    mapped = cluster["nodes"][0]["extraPortMappings"][0]["containerPort"]
+    (proxy,) = of_kind(list(yaml.safe_load_all(GATEWAY.read_text(encoding="utf-8"))), "EnvoyProxy")
+    service = proxy["spec"]["provider"]["kubernetes"]["envoyService"]
+    assert service["patch"]["value"]["spec"]["ports"][0]["nodePort"] == mapped
+    assert f'"nodePort": {mapped}' in (MANIFESTS / "laptop" / "install.sh").read_text(encoding="utf-8")

