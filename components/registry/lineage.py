@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,5 +103,9 @@ def data_digest(frame: pd.DataFrame) -> str:
 
 
 def _git(*words: str) -> str:
-    command = ["git", "-C", str(Path(__file__).parent), *words]
+    """Return what git prints; "" outside a checkout, and where git is not installed, as in the pipeline image."""
+    program = shutil.which("git")
+    if program is None:
+        return ""
+    command = [program, "-C", str(Path(__file__).parent), *words]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -50,6 +50,8 @@ class Program:
 
 
 PROGRAMS: Final = (
+    Program("git", ["git"], "the source revision that a training run records", "Debian's git"),
+    Program("curl", ["curl"], "the examples in the documentation", "Debian's curl"),
     Program("promtool", ["promtool"], "tests of the alert rules", "Debian's prometheus"),
     Program("kubectl", ["kubectl"], "make manifests, and deploying", "https://kubernetes.io/docs/tasks/tools/"),
     Program("Chromium", ["chromium", "chromium-browser", "google-chrome"], "browser tests", "Debian's chromium"),

@@ -41,6 +41,8 @@ class Program:
 
 
 PROGRAMS: Final = (
+    Program("git", ("git",), "the source revision that a training run records", "apt-get install git"),
+    Program("curl", ("curl",), "the predictor with curl as client", "apt-get install curl"),
     Program(
         "Chromium",
         ("chromium", "chromium-browser", "google-chrome"),

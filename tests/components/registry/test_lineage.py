@@ -1,8 +1,7 @@
-"""Where a model comes from: git tags without credentials, the version behind an alias, the retention of versions."""
+"""Where a model comes from: the revision of the source, the version behind an alias, the retention of versions."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,12 @@ from feature_checks.contract import MODEL_NAME
 from pipelines.cli.main import app
 
 
-def test_git_tags_hold_no_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", str(tmp_path)], check=True)
-    remote = "https://user:secret@git.example/reviews.git"
-    subprocess.run(["git", "-C", str(tmp_path), "remote", "add", "origin", remote], check=True)
-    monkeypatch.setattr(lineage, "__file__", str(tmp_path / "lineage.py"))
+def test_without_git_the_stated_revision_is_the_only_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("GIT_REVISION", "0123abc")
-    assert lineage.git_tags() == {
-        "mlflow.source.git.commit": "0123abc",
-        "mlflow.source.git.branch": "main",
-        "mlflow.source.git.repoURL": "https://git.example/reviews.git",
-    }
+    assert lineage.git_tags() == {"mlflow.source.git.commit": "0123abc"}
+    monkeypatch.delenv("GIT_REVISION")
+    assert lineage.git_revision() == "unknown"
 
 
 @pytest.fixture

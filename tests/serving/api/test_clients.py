@@ -1,4 +1,4 @@
-"""curl, both KServe clients and tritonclient, each in its own process, against the real server."""
+"""Both KServe clients and tritonclient, each in its own process, against the real server."""
 
 from __future__ import annotations
 
@@ -75,27 +75,3 @@ def test_tritonclient(server: LiveServer, expected: dict[str, Any], version: str
     if client != "triton_grpc":
         assert found["gzip"] == found["deflate"]
         assert [entry["state"] for entry in found["index"]] == ["READY"]
-
-
-def curl(*arguments: str) -> tuple[int, Any]:
-    """Status and JSON body of a curl call."""
-    command = ["curl", "-sS", "-w", "\\n%{http_code}", *arguments]
-    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    body, _, status = text.rpartition("\n")
-    return int(status), json.loads(body)
-
-
-def test_curl(server: LiveServer, expected: dict[str, Any], tmp_path: Path) -> None:
-    status, v1 = curl(f"{server.http}/v1/models/sentiment:predict", "-d", json.dumps({"instances": TEXTS}))
-    assert status == 200
-    assert [item["label"] for item in v1["predictions"]] == expected["label"]
-    tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": TEXTS}
-    status, v2 = curl(f"{server.http}/v2/models/sentiment/infer", "-d", json.dumps({"inputs": [tensor]}))
-    assert status == 200
-    assert v2["outputs"][0]["data"] == expected["label"]
-    large = tmp_path / "large.json"
-    large.write_bytes(b" " * (17 * 1024 * 1024))
-    status, error = curl(f"{server.http}/v2/models/sentiment/infer", "--data-binary", f"@{large}")
-    assert (status, list(error)) == (413, ["error"])
-    status, error = curl(f"{server.http}/v2/models/sentiment/infer")
-    assert (status, list(error)) == (405, ["error"])
