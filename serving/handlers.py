@@ -186,5 +186,9 @@ class Handlers:
 
 
 def _text_bytes(request: InferRequest) -> int:
-    """Return the bytes of memory that the texts of a request take: up to eight times as many as its body has."""
-    return sum(map(sys.getsizeof, request.texts)) + sum(map(sys.getsizeof, request.normalised))
+    """Return the bytes of memory that the texts of a request take: up to eight times as many as its body has.
+
+    A text that normalisation leaves as it is takes its memory once.
+    """
+    changed = (clean for clean, text in zip(request.normalised, request.texts, strict=True) if clean is not text)
+    return sum(map(sys.getsizeof, request.texts)) + sum(map(sys.getsizeof, changed))

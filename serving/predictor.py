@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -13,13 +12,13 @@ from typing import Any
 import kserve
 
 from feature_checks.prediction_record import FeedbackRecord
-from serving.body_budget import BodyBudget
 from serving.errors import NotFound, NotReady, Overloaded, RequestError
 from serving.inference.batcher import Batcher
 from serving.inference.jobs import ANYBODY, Sender
 from serving.inference.loading import PreparedModel
 from serving.inference.results import ScoredTexts
 from serving.loaded_model import LoadedModel
+from serving.memory import BodyBudget, return_freed_memory
 from serving.prediction_log.lines import AnsweredRequest
 from serving.prediction_log.writer import PredictionLog
 from serving.protocol.common import Prediction, quoted
@@ -157,7 +156,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
 
     def _forget(self, retirement: asyncio.Task[None]) -> None:
         self._retiring.discard(retirement)
-        retirement.get_loop().run_in_executor(None, _return_freed_memory)
+        retirement.get_loop().run_in_executor(None, return_freed_memory)
 
     # -- requests ----------------------------------------------------------------------------------------------
 
@@ -231,9 +230,3 @@ class Predictor(kserve.Model):  # type: ignore[misc]  # kserve ships no types
     def get_output_types(self) -> list[dict[str, Any]]:
         """Return the output tensors' metadata."""
         return OUTPUT_TYPES
-
-
-def _return_freed_memory() -> None:
-    """Return the memory of an unloaded model to the operating system; glibc keeps it in the arenas of ended threads."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
-    trim(0)

@@ -7,7 +7,6 @@ accepted request is answered, and the process exits with code 0.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
 import resource
 import signal
@@ -29,6 +28,7 @@ from serving.api.grpc_services import add_services
 from serving.api.routes import Routes
 from serving.api.servicer import Servicer
 from serving.inference.loading import PreparedModel
+from serving.memory import return_large_blocks
 from serving.models.alias_watcher import AliasWatcher
 from serving.models.registry import ModelVersion
 from serving.models.source import ModelSource
@@ -43,9 +43,6 @@ _BACKLOG: Final = 2048
 """How many connections the system may hold until the server accepts them."""
 _OWN_FILES: Final = 256
 """The files that the server opens besides the REST connections, gRPC connections included."""
-_M_MMAP_THRESHOLD: Final = -3
-"""The number of the parameter in glibc's <malloc.h>."""
-_LARGE_BLOCK_BYTES: Final = 512 * 1024
 _ENVELOPE_BYTES: Final = 1024 * 1024
 """The bytes that a gRPC message may hold besides its texts."""
 
@@ -73,17 +70,6 @@ def within_open_files(settings: Settings) -> Settings:
     most = max(1, hard - _OWN_FILES)
     logger.warning("MAX_CONNECTIONS is lowered to %d: this process may open %d files at most", most, hard)
     return settings.model_copy(update={"max_connections": most})
-
-
-def return_large_blocks() -> None:
-    """Have the C library give every large block back to the system when it is freed.
-
-    By default glibc raises its threshold up to 32 MiB after the first large block is freed, and keeps later ones: a
-    few bodies of 16 MiB would stay in the memory of the process for ever.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def grpc_options(settings: Settings) -> list[tuple[str, int]]:

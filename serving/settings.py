@@ -135,7 +135,7 @@ class Settings(BaseSettings):
     log_spool_bytes: PositiveInt = _field("log_spool_bytes", 1024**3)
     max_texts: PositiveInt = _field("max_texts", 10_000)
     max_body_bytes: PositiveInt = _field("max_body_bytes", 16 * 1024 * 1024)
-    max_bodies_bytes: PositiveInt = _field("max_bodies_bytes", 256 * 1024 * 1024)
+    max_bodies_bytes: PositiveInt = _field("max_bodies_bytes", 160 * 1024 * 1024)
     request_timeout_seconds: PositiveFloat = _field("request_timeout_seconds", 30)
     engine_threads: PositiveInt | None = _field("engine_threads", None)
     batch_texts: PositiveInt = _field("batch_texts", 12)

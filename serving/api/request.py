@@ -8,9 +8,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from serving.body_budget import BodyBudget
 from serving.errors import DeadlineExceeded, ServingError, TooLarge
 from serving.handlers import Call
+from serving.memory import BodyBudget
 from serving.telemetry import tracing
 
 Scope = MutableMapping[str, Any]
@@ -106,17 +106,19 @@ class HttpRequest(Call):
                 self.take(len(body), budget)
             return body
         parts, size = [body], len(body)
-        self.take(size, budget)
-        while message.get("more_body"):
-            message = await self._next()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            self.take(len(parts[-1]), budget)
-            if size > limit:
-                break
-        if size > limit:
-            raise TooLarge(f"body: found more than {limit} bytes; send at most {limit}")
-        return b"".join(parts)
+        try:
+            self.take(size, budget)
+            while message.get("more_body"):
+                message = await self._next()
+                parts.append(message.get("body", b""))
+                size += len(parts[-1])
+                self.take(len(parts[-1]), budget)
+                if size > limit:
+                    raise TooLarge(f"body: found more than {limit} bytes; send at most {limit}")
+            return b"".join(parts)
+        finally:
+            # The traceback of an exception refers to this frame until the next full garbage collection.
+            parts.clear()
 
     async def _next(self) -> Message:
         message = await self.receive()

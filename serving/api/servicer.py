@@ -19,9 +19,9 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from serving.api.caller import Caller, Callers
 from serving.api.rate_limit_headers import rate_limit_headers, require_allowed
 from serving.api.request_ids import request_ids
-from serving.body_budget import MessageIntake
 from serving.errors import NotFound, RequestError, ServingError, Unauthorised
 from serving.handlers import INLINE_BYTES, Call, Handlers, WireFormat
+from serving.memory import MessageIntake
 from serving.predictor import Predictor
 from serving.protocol import metadata
 from serving.protocol.common import InferRequest, quoted
@@ -103,7 +103,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         self._limiter = limiter
         self._timeout = settings.request_timeout_seconds
         self._max_texts = settings.max_texts
-        self.intake = MessageIntake(settings.max_bodies_bytes, settings.max_body_bytes)
+        self.intake = MessageIntake(predictor.bodies, settings.max_body_bytes)
         """Receives the messages of all methods."""
         self._handlers = Handlers(predictor, settings)
         self._callers = Callers(settings)

@@ -64,3 +64,18 @@ def test_a_thousand_idle_connections_cost_nobody_and_end(tmp_path: Path) -> None
         assert found.mib < 30
         assert found.seconds_until_closed < 15
         assert status(server, "/v2/health/live") == 200
+
+
+def test_broken_uploads_leave_no_memory_behind(tmp_path: Path) -> None:
+    """Their bodies were kept until the next full garbage collection, and then in the C library."""
+    with fake_server(tmp_path, PREDICTION_LOG="off") as server:
+        assert ask(server) == 200
+        before = server.resident_mib
+        head = b"POST /v1/models/sentiment:predict HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % (16 * 1024**2)
+        uploads = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(8)]
+        for upload in uploads:
+            upload.sendall(head + b"a" * (16 * 1024**2 - 1))
+        recovery(lambda: server.resident_mib > before + 100, 20)
+        for upload in uploads:
+            upload.close()
+        recovery(lambda: server.resident_mib < before + 30, 20)

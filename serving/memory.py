@@ -1,8 +1,9 @@
-"""Bounds the memory that requests take between their arrival and their reply, over REST and gRPC together."""
+"""Bounds the memory that requests take, over REST and gRPC together, and returns freed memory to the system."""
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -15,6 +16,35 @@ _SLOW_SECONDS: Final = 0.1
 _SLOW_SHARE: Final = 0.5
 """The messages that arrive slowly may take this part of the budget together."""
 
+_RELEASE_BYTES: Final = 64 * 1024 * 1024
+_RELEASE_SECONDS: Final = 1.0
+"""Freed memory is returned to the system so long after so many bytes of requests have been given back. Requests that
+end together are then all freed, and a flood of them costs one release a second."""
+
+_M_MMAP_THRESHOLD: Final = -3
+"""The number of the parameter in glibc's <malloc.h>."""
+_LARGE_BLOCK_BYTES: Final = 512 * 1024
+
+
+def return_large_blocks() -> None:
+    """Have the C library give every large block back to the system when it is freed.
+
+    By default glibc raises its threshold up to 32 MiB after the first large block is freed, and keeps later ones: a
+    few bodies of 16 MiB would stay in the memory of the process for ever.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+
+
+def return_freed_memory() -> None:
+    """Return freed small blocks to the system, where the C library can. Takes some milliseconds.
+
+    glibc keeps them otherwise: the pieces in which large bodies arrived, and the arenas of threads that have ended.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", lambda _: 0)
+    trim(0)
+
 
 class BodyBudget:
     """How many bytes of requests the server holds at the same time. Belongs to the event loop.
@@ -22,10 +52,13 @@ class BodyBudget:
     Example: `BodyBudget(100).take(101)` raises Overloaded.
     """
 
-    def __init__(self, limit: int) -> None:
-        """Allow `limit` bytes in all."""
-        self._limit = limit
+    def __init__(self, limit: int, release: Callable[[], None] = return_freed_memory) -> None:
+        """Allow `limit` bytes in all; call `release` in a thread after much memory has been given back."""
+        self.limit = limit
+        self._release = release
         self._taken = 0
+        self._given_back = 0
+        """The bytes that have been given back since the last release."""
 
     @property
     def taken(self) -> int:
@@ -34,9 +67,9 @@ class BodyBudget:
 
     def take(self, count: int) -> None:
         """Count `count` more bytes. Raises Overloaded if there would be more than the limit."""
-        if self._taken + count > self._limit:
+        if self._taken + count > self.limit:
             raise Overloaded(
-                f"body: the server holds {self._taken} bytes of other requests and takes at most {self._limit}; "
+                f"body: the server holds {self._taken} bytes of other requests and takes at most {self.limit}; "
                 "send the request again later",
                 retry_after=1,
             )
@@ -45,6 +78,17 @@ class BodyBudget:
     def give_back(self, count: int) -> None:
         """Count `count` bytes less."""
         self._taken -= count
+        self.note_freed(count)
+
+    def note_freed(self, count: int) -> None:
+        """Note that `count` bytes have been freed, whether or not they were taken from the budget."""
+        before, self._given_back = self._given_back, self._given_back + count
+        if before < _RELEASE_BYTES <= self._given_back:
+            asyncio.get_running_loop().call_later(_RELEASE_SECONDS, self._release_in_thread)
+
+    def _release_in_thread(self) -> None:
+        self._given_back = 0
+        asyncio.get_running_loop().run_in_executor(None, self._release)
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:
@@ -62,9 +106,11 @@ class MessageIntake:
     Nobody knows how long a gRPC message is before it has arrived, so it cannot be counted while it arrives.
     """
 
-    def __init__(self, budget_bytes: int, message_bytes: int) -> None:
-        """Take the budget of all requests, and the longest message, in bytes."""
-        self._places = max(1, int(_SLOW_SHARE * budget_bytes) // message_bytes)
+    def __init__(self, budget: BodyBudget, message_bytes: int) -> None:
+        """Take the budget of all requests, and the bytes of the longest message."""
+        self._budget = budget
+        self._message_bytes = message_bytes
+        self._places = max(1, int(_SLOW_SHARE * budget.limit) // message_bytes)
 
     async def read(self, receive: Callable[[], Awaitable[bytes]], deadline: float) -> bytes:
         """Return the message that `receive` waits for; `deadline` is in the event loop's time.
@@ -79,6 +125,7 @@ class MessageIntake:
                 timer = loop.call_later(_SLOW_SECONDS, self._slow_down, limit, slow)
                 return await receive()
         except TimeoutError as error:
+            self._budget.note_freed(self._message_bytes)
             if slow == [False]:
                 raise Overloaded("too many large messages arrive slowly; try again later", retry_after=1) from error
             raise DeadlineExceeded from error
