@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -20,6 +21,18 @@ a text has thousands of sentences outside ASCII: 20,000 such characters at once 
 _QUOTES: Final = str.maketrans(dict.fromkeys('"“”„«»', " "))
 """The library finds no sentence end between two quotation marks, so that one inch mark (8x10") would hide every end up
 to the next one. Replacing one character by another keeps all offsets."""
+
+_END_MARKS: Final = ".!?…"
+
+_OPENING_QUOTE: Final = re.compile(r'(?<=\s)["“„«]+\s*\Z')
+"""A quotation mark after the white space behind a sentence belongs to the next one: `It broke. " Great.`"""
+
+_MORE_ENDS: Final = re.compile(
+    r"(?P<alone>(?<!\S)[.!?…]+(?!\S))"  # marks between white space, as in `It works. ... I like it.`
+    r"|[!?]{2,}(?=\s)|\.{4,}(?=\s)"
+    r"|\b(?:me|no|ok)\.(?=\s+[^\W\d])"  # words, not Maine, number and Oklahoma
+)
+"""Ends that the library overlooks where people write in lower case."""
 
 
 class Span(NamedTuple):
@@ -51,7 +64,7 @@ def sentence_spans(text: str) -> list[Span]:
 
     Example: `sentence_spans("It works. I like it.")` is `[Span(0, 9), Span(10, 20)]`.
     """
-    return [span for found in _chunked(text) if normalise(text[(span := _trimmed(text, found)).start : span.end])]
+    return [span for found in _sentences(text) if normalise(text[(span := _trimmed(text, found)).start : span.end])]
 
 
 def offsets_of(text: str, spans: Sequence[Span]) -> list[Offsets]:
@@ -71,6 +84,32 @@ def offsets_of(text: str, spans: Sequence[Span]) -> list[Offsets]:
         found.append(Offsets(start, end, utf8, utf8_end, utf16, utf16_end))
         position, utf8, utf16 = end, utf8_end, utf16_end
     return found
+
+
+def _sentences(text: str) -> Iterator[Span]:
+    """Yield the sentences, with the white space behind them; corrects what the library finds."""
+    quote: int | None = None
+    for start, end in _chunked(text):
+        first = start if quote is None else quote
+        opening = _OPENING_QUOTE.search(text, first, end) if text[end:].strip() else None
+        quote = opening.start() if opening else None
+        yield from _divided(text, Span(first, end if quote is None else quote))
+
+
+def _divided(text: str, span: Span) -> Iterator[Span]:
+    """Yield the sentences in a span, which the library takes for one."""
+    position = span.start
+    for mark in _MORE_ENDS.finditer(text, span.start, span.end):
+        if mark["alone"]:
+            before = text[position : mark.start()].rstrip()
+            if before and before[-1] not in _END_MARKS:
+                continue  # a pause within a sentence
+            yield Span(position, mark.start())
+            yield Span(mark.start(), mark.end())
+        else:
+            yield Span(position, mark.end())
+        position = mark.end()
+    yield Span(position, span.end)
 
 
 def _chunked(text: str) -> Iterator[Span]:
