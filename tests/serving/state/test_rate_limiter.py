@@ -24,7 +24,7 @@ MakeLimiter = Callable[..., RateLimiter]
 async def make() -> AsyncIterator[MakeLimiter]:
     made: list[RateLimiter] = []
 
-    def limiter(rate: str = "100/minute", url: str | None = None, timeout: float = 1.0) -> RateLimiter:
+    def limiter(rate: str = "100/minute", url: str | None = None, timeout: float = 5.0) -> RateLimiter:
         settings = Settings(
             rate_limit=rate, rate_limit_redis_url=SecretStr(url) if url else None, redis_timeout_seconds=timeout
         )
