@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from feature_checks.processor import VNNI, processor_flags
 from feature_checks.state import state_dir
 
 GIGABYTE: Final = 1e9
@@ -71,7 +72,7 @@ def findings() -> Iterator[Finding]:
     yield _cores()
     yield _memory()
     yield _disk()
-    yield processor(_cpu_flags())
+    yield processor(processor_flags())
     yield _default_data()
     yield _docker()
     for program in PROGRAMS:
@@ -119,21 +120,13 @@ def _disk() -> Finding:
 
 def processor(flags: frozenset[str]) -> Finding:
     """Return how the processor, with these flags of /proc/cpuinfo, computes the INT8 model."""
-    if {"avx512_vnni", "avx_vnni"} & flags:
+    if VNNI & flags:
         return Finding("ok", "INT8 arithmetic", "VNNI instructions")
     if "avx2" in flags:
         return Finding("ok", "INT8 arithmetic", "AVX2 with exact kernels, slower than VNNI")
     if "asimddp" in flags:
         return Finding("ok", "INT8 arithmetic", "Arm dot-product instructions")
     return Finding("optional", "INT8 arithmetic", "no fast instructions known", "a processor with AVX2 or VNNI")
-
-
-def _cpu_flags() -> frozenset[str]:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return frozenset(
-        flag for line in lines if line.lower().startswith(("flags", "features")) for flag in line.split()[2:]
-    )
 
 
 def _default_data() -> Finding:

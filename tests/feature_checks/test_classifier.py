@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from feature_checks.bundle import Bundle
-from feature_checks.classifier import OnnxClassifier, softmax
+from feature_checks.classifier import PRECISION_MODE, OnnxClassifier, session_options, softmax
 
 TEXTS = ["Great camera.", "It broke.", "A longer sentence about a phone that has two buttons and a strap."]
 
@@ -41,3 +42,19 @@ def test_encoding_normalises_as_training_does(tiny_bundle: Bundle) -> None:
 
 def test_softmax_survives_large_logits() -> None:
     np.testing.assert_allclose(softmax(np.array([[1000.0, 0.0, -1000.0]])), [[1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("flags", "slower"), [({"avx2"}, True), ({"avx2", "avx_vnni"}, False), ({"avx512_vnni"}, False), (set(), True)]
+)
+def test_the_slower_exact_kernels_are_only_for_processors_without_vnni(
+    flags: set[str], slower: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With VNNI the mode would change no result and cost a third of the speed."""
+    monkeypatch.setattr("feature_checks.classifier.processor_flags", lambda: frozenset(flags))
+    options = session_options(1)
+    if slower:
+        assert options.get_session_config_entry(PRECISION_MODE) == "1"
+    else:
+        with pytest.raises(RuntimeError):
+            options.get_session_config_entry(PRECISION_MODE)

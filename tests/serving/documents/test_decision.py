@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from feature_checks.documents.languages import Languages
-from serving.documents.language_sample import ONE_IN, LanguageSample
+from serving.documents.language_sample import ONE_IN, SECONDS_BETWEEN, LanguageSample
 from serving.telemetry.metrics import LANGUAGES
 from tests.support.waiting import eventually
 from tests.support.wire import VERSION, Wire
@@ -49,6 +50,10 @@ async def test_a_sample_of_the_requests_is_counted(wire: Wire) -> None:
         for _ in range(ONE_IN):
             sample.observe(text, Languages())
         await eventually(lambda: not sample._busy)
+        for _ in range(ONE_IN):  # more of them in the same moment are not looked at
+            sample.observe(text, Languages())
+        assert not sample._busy
+        await asyncio.sleep(SECONDS_BETWEEN)
     assert counted("unsupported") - before["unsupported"] == 1
     assert counted("supported") - before["supported"] == 1
     for _ in range(ONE_IN):
