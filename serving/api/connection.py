@@ -24,22 +24,16 @@ logger = logging.getLogger(__name__)
 
 _FIRST_REQUEST_SECONDS: Final = 1.0
 """A new connection stays open this long for its first request after the listener has closed."""
-
 _CHECK_SECONDS: Final = 0.5
 """How often connections are checked for slow clients."""
-
 _PIECE_BYTES: Final = 1024
 _BODY_PIECE_BYTES: Final = 16 * 1024
 """How much is parsed at a time, and how much of a body. One read may bring 256 kB, which is 14,000 pipelined requests:
 parsing them at once would take a tenth of a second, and they would take 40 MB."""
-
 _MAX_HEAD_BYTES: Final = 64 * 1024
-"""The most bytes of a request before, between and after the parts of its body: its headers and trailers. The parser
-itself has no limit."""
-
+"""The most bytes of a request before, between and after the parts of its body. The parser itself has no limit."""
 _CANDIDATES: Final = 64
 """How many connections are looked at for one that can be closed in favour of a new one."""
-
 _SLOW_HEAD_SECONDS: Final = 1.0
 """A request whose headers take longer than this may be given up in favour of a new connection."""
 
@@ -85,16 +79,23 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes of requests, and note when the first one of the next request arrived."""
-        self._unparsed = self._unparsed + data if self._unparsed else data
-        self._parse()
+        if self._unparsed or self.pipeline or len(data) > _PIECE_BYTES:
+            self._unparsed += data
+            self._parse()
+        else:
+            self._begin()
+            self._parse_piece(data)
+
+    def _begin(self) -> None:
+        self._unset_keepalive_if_required()
+        if self._first_byte is None and not self.answering:
+            self._first_byte = self.loop.time()
 
     def _parse(self) -> None:
         """Parse what has arrived, piece by piece, until a request must wait for its turn."""
         data, end = self._unparsed, 0
         self._unparsed = b""
-        self._unset_keepalive_if_required()
-        if self._first_byte is None and not self.answering:
-            self._first_byte = self.loop.time()
+        self._begin()
         while end < len(data) and not self.pipeline and not self.transport.is_closing():
             size = _BODY_PIECE_BYTES if self._in_body else _PIECE_BYTES
             self._parse_piece(data[end : end + size])
@@ -147,7 +148,7 @@ class HttpProtocol(HttpToolsProtocol):
     @property
     def answering(self) -> bool:
         """Whether the headers of a request have arrived and its reply is not written yet."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
     def close_if_slow(self, now: float, settings: Settings) -> None:

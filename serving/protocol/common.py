@@ -20,6 +20,8 @@ from serving.errors import RequestError, TooLarge, UnsupportedEncoding
 INPUT: Final = "text"
 OUTPUTS: Final = ("label", "confidence", "probabilities")
 """What a reply holds if the request names no outputs."""
+USUAL: Final = tuple((name, False) for name in OUTPUTS)
+"""The same, none of them as a binary tensor."""
 EXTRA_OUTPUTS: Final = ("sentences", "evidence", "language", "decision", "reason")
 """What a reply holds only if the request names it: one JSON value for each text."""
 
@@ -50,7 +52,7 @@ class InferRequest:
     """The texts as the model reads them."""
     id: str | None = None
     """The client's own request id, which the reply repeats; None if the client sent none."""
-    outputs: tuple[tuple[str, bool], ...] = tuple((name, False) for name in OUTPUTS)
+    outputs: tuple[tuple[str, bool], ...] = USUAL
     """The requested outputs in the requested order, each with whether it is sent as a binary tensor."""
     raw: bool = False
     """Whether a gRPC request has raw tensors, so that its reply has them too."""
@@ -64,6 +66,8 @@ class InferRequest:
     @property
     def extras(self) -> list[str]:
         """The requested outputs that are computed only on request."""
+        if self.outputs is USUAL:
+            return []
         return [name for name, _ in self.outputs if name in EXTRA_OUTPUTS]
 
 

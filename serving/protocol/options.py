@@ -41,11 +41,12 @@ class Options:
     def accept(self, texts: Sequence[Any], where: str) -> tuple[list[str], list[str], int]:
         """Return the texts, their normalised forms and how many were cut. Raises what `check_texts` raises."""
         kept, cut = list(texts), 0
-        if self.truncate:
-            for index, text in enumerate(kept):
-                if isinstance(text, str) and len(text) > MAX_TEXT_CHARS:
-                    kept[index] = text[:MAX_TEXT_CHARS]
-                    cut += 1
+        if not self.truncate:
+            return kept, check_texts(kept, where), 0
+        for index, text in enumerate(kept):
+            if isinstance(text, str) and len(text) > MAX_TEXT_CHARS:
+                kept[index] = text[:MAX_TEXT_CHARS]
+                cut += 1
         return kept, check_texts(kept, where), cut
 
 

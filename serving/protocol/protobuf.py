@@ -8,7 +8,7 @@ from google.protobuf.message import DecodeError
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from serving.errors import RequestError
-from serving.protocol.common import EXTRA_OUTPUTS, OUTPUTS, InferRequest, Prediction, check_id, max_values
+from serving.protocol.common import EXTRA_OUTPUTS, USUAL, InferRequest, Prediction, check_id, max_values
 from serving.protocol.options import Options
 from serving.protocol.protobuf_fields import check_field_count
 from serving.protocol.tensors import MAX_SHAPE_LENGTH
@@ -56,7 +56,7 @@ def parse_message(message: Any, header_length: bytes | None, max_texts: int) -> 
     check_id(message.id)
     options = Options.of_message(message.parameters)
     texts, normalised, cut = options.accept(_texts(message, tensor, max_texts), "inputs[0].data")
-    requested = tuple(outputs.items()) or tuple((name, False) for name in OUTPUTS)
+    requested = tuple(outputs.items()) or USUAL
     raw, priority = bool(message.raw_input_contents), options.priority
     return InferRequest(texts, normalised, message.id or None, requested, raw=raw, priority=priority, truncated=cut)
 

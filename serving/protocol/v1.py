@@ -13,6 +13,7 @@ from serving.protocol.common import (
     EXTRA_OUTPUTS,
     INPUT,
     OUTPUTS,
+    USUAL,
     InferRequest,
     Prediction,
     check_count,
@@ -23,7 +24,6 @@ from serving.protocol.common import (
 )
 from serving.protocol.options import Options
 
-_DEFAULT: Final = tuple((name, False) for name in OUTPUTS)
 _EVIDENCE: Final = (("evidence", False),)
 
 
@@ -63,7 +63,7 @@ def request_of(content: dict[str, Any], max_texts: int) -> InferRequest:
 def _outputs(names: Any) -> tuple[tuple[str, bool], ...]:
     """Return the requested outputs; the usual ones if none is named. Raises RequestError."""
     if names is None or names == []:
-        return _DEFAULT
+        return USUAL
     known = OUTPUTS + EXTRA_OUTPUTS
     if not isinstance(names, list):
         raise RequestError(f'outputs: found {kind(names)}; expected a list such as ["label", "sentences"]')
@@ -101,7 +101,7 @@ def predictions(prediction: Prediction) -> dict[str, Any]:
 def predict_reply(prediction: Prediction, request: InferRequest, request_id: str) -> bytes:  # noqa: ARG001
     """Return the body of a predict reply. V1 bodies repeat neither the request nor its id."""
     content = predictions(prediction)
-    if request.outputs != _DEFAULT:
+    if request.outputs != USUAL:
         content = {"predictions": list(_chosen(content["predictions"], prediction, request))}
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 

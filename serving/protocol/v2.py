@@ -15,6 +15,7 @@ from serving.protocol.common import (
     EXTRA_OUTPUTS,
     INPUT,
     OUTPUTS,
+    USUAL,
     InferRequest,
     Prediction,
     check_count,
@@ -29,7 +30,6 @@ from serving.protocol.tensors import check_shape, decode_texts, element_count, f
 
 LABEL_BYTES: Final = tuple(label.encode() for label in LABELS)
 ALL_OUTPUTS: Final = OUTPUTS + EXTRA_OUTPUTS
-_ALL_JSON: Final = tuple((name, False) for name in OUTPUTS)
 _ALL_BINARY: Final = tuple((name, True) for name in OUTPUTS)
 _WHERE: Final = "inputs[0]"
 
@@ -148,7 +148,7 @@ def requested_outputs(outputs: Any, binary: bool) -> tuple[tuple[str, bool], ...
     Raises RequestError for an unknown or repeated name.
     """
     if not outputs and (outputs is None or outputs == []):
-        return _ALL_BINARY if binary else _ALL_JSON
+        return _ALL_BINARY if binary else USUAL
     if not isinstance(outputs, list):
         raise RequestError(f"outputs: found {kind(outputs)}; expected a list of objects with a name")
     requested: dict[str, bool] = {}

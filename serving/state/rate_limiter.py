@@ -110,6 +110,8 @@ class MovingWindows:
     def hit(self, user: str, now: float) -> Decision:
         """Decide, and count the hit if it is allowed; `now` in seconds of any steady clock."""
         hits = self._current(user, now)
+        if len(self._windows) == 1:
+            return _hit_one(hits, self._windows[0], now)
         used = [self._used(hits, window, now) for window in self._windows]
         allowed = all(count < window.limit for count, window in zip(used, self._windows, strict=True))
         answers = []
@@ -139,6 +141,15 @@ class MovingWindows:
         while hits and hits[0] <= now - self._longest:
             hits.popleft()
         return hits
+
+
+def _hit_one(hits: deque[float], window: Window, now: float) -> Decision:
+    """Decide as `MovingWindows.hit` does, for its only window: one limit is what nearly every server has."""
+    allowed = len(hits) < window.limit
+    first = hits[0] if hits else now
+    if allowed:
+        hits.append(now)
+    return Decision(allowed, window.limit, window.limit - len(hits), first + window.seconds - now)
 
 
 class _Allowance:
