@@ -1,0 +1,123 @@
+"""What `docs/results.md` says about confidence: accepted errors over many splits, calibration, accuracy without labels.
+
+python -m tests.benchmarks.accepted_errors --bundle .local/…/bundle --data .local/…/split.parquet --output errors.json
+
+The model was trained on the training split alone. Its validation and test reviews are put together and divided again
+and again by whole reviews: on one part the confidences are calibrated, on the other the answers are counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from components.evaluation import metrics
+from components.evaluation.max_error import SHOWN, calibrate, judge_answers, table_of
+from components.results.max_error import LimitResult
+from feature_checks import bundle as bundles
+from feature_checks.classifier import OnnxClassifier, Probabilities
+from feature_checks.contract import GROUP_ID, LABEL, SPLIT, TEXT
+from feature_checks.documents.reading import document_probabilities
+from feature_checks.scores import class_indices
+
+SPLITS: Final = 40
+MORE_SPLITS: Final = 400
+"""The same with more splits, which show the share of failures more exactly."""
+
+
+def main() -> None:
+    """Measure, print and write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("bundle", "data", "output"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    chosen = parser.parse_args()
+    frame = pd.read_parquet(chosen.data)
+    held_out = frame[frame[SPLIT].isin(["validation", "test"])].reset_index(drop=True)
+    classifier = OnnxClassifier(bundles.load(chosen.bundle))
+    rows = document_probabilities(classifier, held_out[TEXT].tolist())
+    measures: dict[str, Callable[[], Any]] = {
+        "as_split": lambda: as_split(held_out, rows),
+        "calibration": lambda: calibration(held_out, rows),
+        "splits": lambda: selective_risk(held_out, rows, SPLITS),
+        "more_splits": lambda: selective_risk(held_out, rows, MORE_SPLITS),
+    }
+    figures: dict[str, Any] = {}
+    for name, measure in measures.items():
+        figures[name] = measure()
+        print(name, json.dumps(figures[name], indent=2), flush=True)
+    chosen.output.write_text(json.dumps(figures, indent=2), encoding="utf-8")
+
+
+def as_split(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, Any]:
+    """Return what the table from the validation split does on the test split."""
+    validation, test = ((held_out[SPLIT] == name).to_numpy() for name in ("validation", "test"))
+    table = table_of(held_out[validation], rows[validation])
+    assert table is not None
+    limits = judge_answers(table, held_out[test], rows[test]).limits
+    return {f"{limit.max_error:g}": described(limit) for limit in limits}
+
+
+def described(limit: LimitResult) -> dict[str, Any]:
+    """Return the figures of one accepted error."""
+    interval = str(limit.interval) if limit.interval else None
+    return {"confidence": limit.confidence, "coverage": limit.coverage, "error": limit.error, "interval": interval}
+
+
+def calibration(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, Any]:
+    """Return the expected calibration error on the test split, its interval, and what chance alone would show."""
+    test = (held_out[SPLIT] == "test").to_numpy()
+    truth = class_indices(held_out.loc[test, LABEL].tolist())
+    groups = held_out.loc[test, GROUP_ID].astype(str).tolist()
+    return {
+        "error": metrics.expected_calibration_error(truth, rows[test]),
+        "interval": str(metrics.calibration_interval(truth, rows[test], groups)),
+        "by_chance": metrics.calibration_floor(rows[test]),
+    }
+
+
+def selective_risk(held_out: pd.DataFrame, rows: Probabilities, splits: int) -> dict[str, Any]:
+    """Return, for each accepted error, in which share of the splits it holds, and how much is answered."""
+    truth = class_indices(held_out[LABEL].tolist())
+    groups = held_out[GROUP_ID].astype(str).to_numpy()
+    wrong, confidence = rows.argmax(axis=1) != truth, rows.max(axis=1)
+    found: dict[float, list[tuple[float, float]]] = {limit: [] for limit in SHOWN}
+    for calibrating in divided(held_out, splits):
+        table = calibrate(truth[calibrating], rows[calibrating], groups[calibrating].tolist(), SHOWN)
+        for limit in SHOWN:
+            needed = table.confidence_for(limit)
+            answered = ~calibrating & (confidence >= (np.inf if needed is None else needed))
+            error = float(wrong[answered].mean()) if answered.any() else 0.0
+            found[limit].append((answered.sum() / (~calibrating).sum(), error))
+    return {f"{limit:g}": summary(limit, np.array(each)) for limit, each in found.items()}
+
+
+def divided(held_out: pd.DataFrame, splits: int) -> Iterator[NDArray[np.bool_]]:
+    """Yield the rows to calibrate on: as many random reviews as the validation split has."""
+    groups = held_out[GROUP_ID].astype(str)
+    reviews, size = groups.unique(), groups[held_out[SPLIT] == "validation"].nunique()
+    random = np.random.default_rng(0)
+    for _ in range(splits):
+        yield groups.isin(random.permutation(reviews)[:size]).to_numpy()
+
+
+def summary(limit: float, found: NDArray[np.floating]) -> dict[str, float]:
+    """Return the figures over the splits from coverage and error of each; a split without an answer has no error."""
+    coverage, error = found.T
+    return {
+        "kept": float((error <= limit).mean()),
+        "answers_something": float((coverage > 0).mean()),
+        "mean_coverage": float(coverage.mean()),
+        "mean_error": float(error[coverage > 0].mean()) if (coverage > 0).any() else 0.0,
+        "largest_error": float(error.max()),
+    }
+
+
+if __name__ == "__main__":
+    main()
