@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from components.datasets import icwsm2014
 from components.evaluation import metrics
 from components.evaluation.max_error import SHOWN, calibrate, judge_answers, table_of
 from components.results.max_error import LimitResult
@@ -25,9 +26,18 @@ from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier, Probabilities
 from feature_checks.contract import GROUP_ID, LABEL, SPLIT, TEXT
 from feature_checks.documents.reading import document_probabilities
+from feature_checks.prediction_record import TRUE_LABEL
 from feature_checks.scores import class_indices
+from feature_checks.state import state_dir
+from monitoring import drift_thresholds
+from monitoring.drift.comparison import compare
+from monitoring.drift.performance import expected_accuracy
+from monitoring.windows.reference import reference_window
+from monitoring.windows.window import Window
 
 SPLITS: Final = 40
+WINDOW_ROWS: Final = 500
+WINDOWS: Final = 10
 MORE_SPLITS: Final = 400
 """The same with more splits, which show the share of failures more exactly."""
 
@@ -37,6 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("bundle", "data", "output"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=state_dir() / "data", help="folder of the other domains' archive")
     chosen = parser.parse_args()
     frame = pd.read_parquet(chosen.data)
     held_out = frame[frame[SPLIT].isin(["validation", "test"])].reset_index(drop=True)
@@ -47,6 +58,8 @@ def main() -> None:
         "calibration": lambda: calibration(held_out, rows),
         "splits": lambda: selective_risk(held_out, rows, SPLITS),
         "more_splits": lambda: selective_risk(held_out, rows, MORE_SPLITS),
+        "expected_accuracy": lambda: accuracy_over_splits(held_out, rows),
+        "windows": lambda: accuracy_of_windows(classifier, held_out, rows, chosen.cache),
     }
     figures: dict[str, Any] = {}
     for name, measure in measures.items():
@@ -96,6 +109,55 @@ def selective_risk(held_out: pd.DataFrame, rows: Probabilities, splits: int) -> 
             error = float(wrong[answered].mean()) if answered.any() else 0.0
             found[limit].append((answered.sum() / (~calibrating).sum(), error))
     return {f"{limit:g}": summary(limit, np.array(each)) for limit, each in found.items()}
+
+
+def accuracy_over_splits(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, float]:
+    """Return how far the expected accuracy of 500 rows is from the true one, over many splits by whole review."""
+    window = reference_window(held_out, rows)
+    right = (window[LABEL] == window[TRUE_LABEL]).to_numpy()
+    random = np.random.default_rng(1)
+    gaps, covered, ideal = [], [], []
+    for reference in divided(held_out, MORE_SPLITS):
+        current = random.permutation(np.flatnonzero(~reference))[:WINDOW_ROWS]
+        found = expected_accuracy(window[reference], window.iloc[current], min_rows=100)
+        assert found is not None
+        true = float(right[current].mean())
+        gaps.append(abs(found.value - true))
+        covered.append(found.interval[0] <= true <= found.interval[1])
+        # What a model that knew its own chances exactly would miss the accuracy of so few rows by.
+        ideal.append(abs(random.binomial(len(current), true) / len(current) - true))
+    return {
+        "mean_gap": float(np.mean(gaps)),
+        "within_3_points": float(np.mean(np.array(gaps) <= 0.03)),
+        "chance_alone_within_3_points": float(np.mean(np.array(ideal) <= 0.03)),
+        "in_the_interval": float(np.mean(covered)),
+    }
+
+
+def accuracy_of_windows(
+    classifier: OnnxClassifier, held_out: pd.DataFrame, rows: Probabilities, cache: Path
+) -> dict[str, Any]:
+    """Return what the drift report says of test windows of 500 rows, and of windows of three other domains."""
+    validation, test = ((held_out[SPLIT] == name).to_numpy() for name in ("validation", "test"))
+    reference = window_of("validation", reference_window(held_out[validation], rows[validation]))
+    frames = {"test": reference_window(held_out[test], rows[test])}
+    for domain in ("tweets", "nyt", "movies"):
+        texts = icwsm2014.load([domain], cache).sample(WINDOW_ROWS, random_state=0)
+        frames[domain] = reference_window(texts, document_probabilities(classifier, texts[TEXT].tolist()))
+    found: dict[str, list[Any]] = {name: [] for name in frames}
+    for name, frame in frames.items():
+        for seed in range(WINDOWS if name == "test" else 1):
+            part = frame.sample(WINDOW_ROWS, random_state=seed) if name == "test" else frame
+            current = window_of(f"{name}-{seed}", part.drop(columns=TRUE_LABEL))
+            report = compare(reference, current, drift_thresholds.load(), check=lambda *_: None).report
+            true = float((part[LABEL] == part[TRUE_LABEL]).mean())
+            found[name].append({"true": true, "expected": report.accuracy_in_words})
+    return found
+
+
+def window_of(name: str, frame: pd.DataFrame) -> Window:
+    """Return a window of a frame."""
+    return Window(name=name, frame=frame, total_rows=len(frame))
 
 
 def divided(held_out: pd.DataFrame, splits: int) -> Iterator[NDArray[np.bool_]]:
