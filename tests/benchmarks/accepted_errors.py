@@ -58,6 +58,8 @@ def main() -> None:
         "calibration": lambda: calibration(held_out, rows),
         "splits": lambda: selective_risk(held_out, rows, SPLITS),
         "more_splits": lambda: selective_risk(held_out, rows, MORE_SPLITS),
+        "binomial_test": lambda: alternative(held_out, rows, binomial_accepts),
+        "betting_test": lambda: alternative(held_out, rows, betting_accepts),
         "expected_accuracy": lambda: accuracy_over_splits(held_out, rows),
         "windows": lambda: accuracy_of_windows(classifier, held_out, rows, chosen.cache),
     }
@@ -158,6 +160,49 @@ def accuracy_of_windows(
 def window_of(name: str, frame: pd.DataFrame) -> Window:
     """Return a window of a frame."""
     return Window(name=name, frame=frame, total_rows=len(frame))
+
+
+Accepts = Callable[[NDArray[np.bool_], NDArray[np.str_], float], bool]
+"""Takes, for each answered text, whether it is wrong and its review, and the accepted error."""
+
+
+def binomial_accepts(wrong: NDArray[np.bool_], groups: NDArray[np.str_], limit: float) -> bool:
+    """Return whether a binomial test at 5 % rejects an expected error above the limit, as if texts were independent."""
+    from scipy.stats import binom
+
+    del groups
+    return bool(binom.cdf(int(wrong.sum()), len(wrong), limit) <= 0.05)
+
+
+def betting_accepts(wrong: NDArray[np.bool_], groups: NDArray[np.str_], limit: float) -> bool:
+    """Return whether betting on the share of wrong answers of each review rejects a mean above the limit.
+
+    It takes nothing for granted about the errors within a review (Waudby-Smith & Ramdas, *JRSS B* 2024): the capital
+    is the product of 1 + bet * (limit - share), and may reach 20 with a probability of at most 5 %.
+    """
+    shares = pd.Series(wrong).groupby(groups).mean().to_numpy(dtype=float)
+    bet = min(0.95 / (1 - limit), float(np.sqrt(2 * np.log(20) / (len(shares) * limit * (1 - limit)))))
+    return bool(np.log1p(bet * (limit - shares)).sum() >= np.log(20))
+
+
+def alternative(held_out: pd.DataFrame, rows: Probabilities, accepts: Accepts) -> dict[str, Any]:
+    """Return the same figures for another test, which begins at a confidence of 0.9."""
+    truth = class_indices(held_out[LABEL].tolist())
+    groups = held_out[GROUP_ID].astype(str).to_numpy()
+    wrong, confidence = rows.argmax(axis=1) != truth, rows.max(axis=1)
+    found: dict[float, list[tuple[float, float]]] = {limit: [] for limit in SHOWN}
+    for calibrating in divided(held_out, MORE_SPLITS):
+        for limit in SHOWN:
+            needed = np.inf
+            for threshold in np.arange(90, 33, -1) / 100:
+                answered = calibrating & (confidence >= threshold)
+                if not accepts(wrong[answered], groups[answered], limit):
+                    break
+                needed = threshold
+            answered = ~calibrating & (confidence >= needed)
+            error = float(wrong[answered].mean()) if answered.any() else 0.0
+            found[limit].append((answered.sum() / (~calibrating).sum(), error))
+    return {f"{limit:g}": summary(limit, np.array(each)) for limit, each in found.items()}
 
 
 def divided(held_out: pd.DataFrame, splits: int) -> Iterator[NDArray[np.bool_]]:
