@@ -76,7 +76,8 @@ def coverage_curve(answers: Answers) -> Figure:
     kept = [limit for limit in answers.limits if limit.error is not None]
     axes.plot([k.coverage for k in kept], [k.error for k in kept], "o", color=_LINE, label="thresholds for max_error")
     for limit in kept:
-        axes.annotate(f"{limit.max_error:g}", (limit.coverage, limit.error or 0.0), (4, 6), textcoords="offset points")
+        place = {"xytext": (-6, 8), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(f"{limit.max_error:g}", (limit.coverage, limit.error or 0.0), **place)
     axes.set(xlim=(0, 1.02), xlabel="share of the texts that is answered", ylabel="share of the answers that is wrong")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)

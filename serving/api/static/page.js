@@ -2,6 +2,7 @@
 // Texts reach the document only through textContent.
 
 const SHOWN = 200; // Results beyond this number are counted in the summary, but not drawn.
+const SHOWN_EFFECT = 0.01; // A word that moves the probability by less is not marked.
 const EXPLANATION = ["sentences", "evidence", "decision", "reason"].map((name) => ({ name }));
 const EXAMPLES = [
   "The zoom is superb and the battery lasts all day.",
@@ -127,33 +128,41 @@ function prepareExplanation(place, text, index) {
 function explain(place, text, body) {
   const [sentences, evidence] = ["sentences", "evidence"].map((name) => JSON.parse(output(body, name)[0]));
   const reason = output(body, "reason")[0];
+  const words = evidence.words.filter((word) => word.effect >= SHOWN_EFFECT);
+  const strongest = Math.max(...words.map((word) => word.effect));
   place.querySelector(".explained").textContent = (reason ? `Decision: ${output(body, "decision")[0]}, because ${reason}. ` : "")
-    + (evidence.words.length
-      ? `Marked words: without one of them, ${evidence.label} would be less probable.`
+    + (words.length
+      ? `Marked words: without one of them, ${evidence.label} would be less probable; the stronger, the more.`
       : `No single word carried the label ${evidence.label}.`);
   const list = place.querySelector(".sentences");
   list.append(...sentences.map((sentence) => {
     const made = element("li", sentence.label);
     made.append(
       element("strong", "tag", sentence.label), ` ${percent(sentence.confidence)} `,
-      ...marked(text, sentence, evidence.words),
+      ...marked(text, sentence, words, (word) => mark(text, word, evidence.label, word.effect / strongest)),
     );
     return made;
   }));
   list.hidden = false;
 }
 
-/** Return the text of a sentence in parts, the words of the evidence marked. Offsets are JavaScript's own, UTF-16. */
-function marked(text, sentence, words) {
+/** Return a marked word, in the colour of the label that it carried; `strength` is from 0 to 1. */
+function mark(text, word, label, strength) {
+  const made = element("mark", label, text.slice(word.utf16_start, word.utf16_end));
+  made.title = `${percent(word.effect)} less probable without this word`;
+  made.style.setProperty("--strength", `${Math.round(10 + 22 * strength)}%`);
+  return made;
+}
+
+/** Return the text of a sentence in parts, its words marked. Offsets are JavaScript's own, UTF-16. */
+function marked(text, sentence, words, draw) {
   const inside = words
     .filter((word) => sentence.utf16_start <= word.utf16_start && word.utf16_end <= sentence.utf16_end)
     .sort((one, other) => one.utf16_start - other.utf16_start);
   const parts = [];
   let position = sentence.utf16_start;
   for (const word of inside) {
-    const made = element("mark", "", text.slice(word.utf16_start, word.utf16_end));
-    made.title = `${percent(word.effect)} less probable without this word`;
-    parts.push(text.slice(position, word.utf16_start), made);
+    parts.push(text.slice(position, word.utf16_start), draw(word));
     position = word.utf16_end;
   }
   return [...parts, text.slice(position, sentence.utf16_end)];
