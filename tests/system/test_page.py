@@ -95,6 +95,7 @@ def test_sentences_and_words_are_coloured_on_request(page: Page, server: LiveSer
         assert line.get_attribute("class") == sentence["label"]
     evidence = expected["evidence"]
     words = [word for word in sorted(evidence["words"], key=lambda word: word["start"]) if word["effect"] >= 0.01]
+    assert words
     marks = item.find_elements("css selector", "mark")
     assert [(mark.text, mark.get_attribute("class")) for mark in marks] == [
         (word["text"], evidence["label"]) for word in words
