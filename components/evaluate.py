@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.evaluation import baseline, behaviour, bootstrap, metrics
+from components.evaluation.max_error import answers_of
 from components.evaluation.slices import slices
 from components.modelling.torch_classifier import TorchClassifier
 from components.reporting import evaluation_report
@@ -42,9 +43,8 @@ def evaluate(model: Path, data: Path, output: Path) -> Evaluation:
     frame = pd.read_parquet(data)
     validation, test = (frame[frame[SPLIT] == name] for name in ("validation", "test"))
     classifier = TorchClassifier(model, max_length=MAX_LENGTH)
-    temperature = metrics.fit_temperature(
-        classifier.logits(validation[TEXT].tolist()), class_indices(validation[LABEL].tolist())
-    )
+    validation_logits = classifier.logits(validation[TEXT].tolist())
+    temperature = metrics.fit_temperature(validation_logits, class_indices(validation[LABEL].tolist()))
     logits = classifier.logits(test[TEXT].tolist())
     labels = [label for label in LABELS if (frame[LABEL] == label).any()]
     cases = behaviour.run_cases(lambda texts: softmax(classifier.logits(texts) / temperature), behaviour.load_cases())
@@ -53,6 +53,12 @@ def evaluate(model: Path, data: Path, output: Path) -> Evaluation:
         judge(test[~feedback], logits[~feedback], temperature, labels),
         behaviour=cases,
         slices=slice_scores(test, logits, labels),
+        answers=answers_of(
+            validation,
+            softmax(validation_logits / temperature),
+            test[~feedback],
+            softmax(logits / temperature)[~feedback],
+        ),
     )
     output.mkdir(parents=True, exist_ok=True)
     np.save(output / files.TEST_LOGITS, logits)
@@ -76,6 +82,8 @@ def judge(
         temperature=temperature,
         expected_calibration_error=metrics.expected_calibration_error(truth, probabilities),
         uncalibrated_error=metrics.expected_calibration_error(truth, softmax(logits)),
+        calibration_interval=metrics.calibration_interval(truth, probabilities, groups),
+        calibration_floor=metrics.calibration_floor(probabilities),
         classes=metrics.class_scores(truth, predicted),
         class_intervals=bootstrap.class_intervals(truth, predicted, groups),
         confusion=metrics.confusion(truth, predicted),

@@ -16,6 +16,7 @@ from rich.progress import track
 
 from components.evaluation.behaviour import load_cases, self_test_texts
 from components.evaluation.documents import judge_documents
+from components.evaluation.max_error import judge_answers, table_of
 from components.modelling.documents import FITTED_SPLITS, fit_aggregation, whole_reviews
 from components.modelling.quantization import OPSET, quantize
 from components.registry.lineage import data_digest, git_revision
@@ -24,12 +25,15 @@ from components.results import evaluation as evaluations
 from components.results import files
 from components.results.data_report import load_warnings
 from components.results.documents import Documents
+from components.results.max_error import Answers
 from feature_checks import bundle as bundles
 from feature_checks import thresholds
 from feature_checks.bundle import Bundle, FileDigest, Manifest
 from feature_checks.classifier import OnnxClassifier
 from feature_checks.contract import MAX_LENGTH, SPLIT, TEXT
-from feature_checks.documents import aggregation, languages
+from feature_checks.documents import aggregation, languages, max_error
+from feature_checks.documents.reading import document_probabilities
+from feature_checks.splits import anchor_test
 
 CALIBRATION_TEXTS: Final = 256
 """Training texts on which the INT8 model is calibrated."""
@@ -93,7 +97,8 @@ def export_candidate(model: Path, evaluation: Path, data: Path, data_check: Path
 
     def finish(served: OnnxClassifier) -> str:
         documents = fit_documents(served, frame, output / files.BUNDLE_FOLDER)
-        return model_card(result, load_warnings(data_check), documents, **provenance)
+        answers = fit_max_errors(served, frame, output / files.BUNDLE_FOLDER)
+        return model_card(result, load_warnings(data_check), documents, answers, **provenance)
 
     return export(
         model,
@@ -118,6 +123,21 @@ def fit_documents(served: OnnxClassifier, frame: pd.DataFrame, folder: Path) -> 
     served.aggregation = fit_aggregation(served, whole_reviews(frame, FITTED_SPLITS))
     aggregation.save(served.aggregation, folder)
     return judge_documents(served, frame)
+
+
+def fit_max_errors(served: OnnxClassifier, frame: pd.DataFrame, folder: Path) -> Answers | None:
+    """Add to the bundle's `folder` which confidence keeps which accepted error, from the validation split.
+
+    Call it after `fit_documents`, which may change the answers to long rows. Returns the figures on the test split;
+    None for data without validation rows, whose bundle has no table.
+    """
+    validation, test = frame[frame[SPLIT] == "validation"], anchor_test(frame)
+    table = table_of(validation, document_probabilities(served, validation[TEXT].tolist()))
+    if table is None:
+        return None
+    max_error.save(table, folder)
+    probabilities = document_probabilities(served, test[TEXT].tolist())
+    return judge_answers(table, test, probabilities)
 
 
 def _write_fp32(model_folder: Path, path: Path) -> None:

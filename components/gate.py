@@ -1,7 +1,8 @@
 """Decide whether the candidate may replace the champion, by the rules and thresholds of thresholds.toml.
 
 1. The exported model agrees with the trained one.
-2. Macro-F1 beats the VADER baseline by a margin. The model is calibrated and passes enough behavioural cases.
+2. Macro-F1 beats the VADER baseline by a margin. The model is calibrated, passes enough behavioural cases, and keeps
+   the errors that the table in its bundle promises to keep.
 3. Macro-F1 does not fall far below the champion's, nor below that of the best champion so far, and neither does the
    lower bound of the change. The bound becomes stricter with each attempt against the same best champion.
 4. No class, no slice and not the behavioural cases lose much against the champion, and neither do whole reviews.
@@ -27,6 +28,7 @@ from components.reporting import gate_report
 from components.results import documents, files
 from components.results import evaluation as evaluations
 from components.results import gate_decision as decisions
+from components.results import max_error as answers
 from components.results import parity as parities
 from components.results.documents import Documents
 from components.results.gate_decision import Behaviour, Champion, Change, Evidence, GateDecision, ServedScore
@@ -66,6 +68,7 @@ def gate(evaluation: Path, verification: Path, data: Path, *, output: Path, limi
         new_domain_rows=len(new),
         calibration_error=metrics.expected_calibration_error(truth, probabilities[~feedback]),
         behaviour=evidence.behaviour or Behaviour(passed_share(evaluated.behaviour)),
+        answers=answered.limits if (answered := answers.load(verification)) else (),
     )
     decision = decide(
         metrics.served_score(truth, classes[~feedback], labels),

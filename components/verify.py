@@ -13,17 +13,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from components.evaluation.documents import judge_documents
+from components.evaluation.max_error import judge_answers
 from components.reporting import parity_report
 from components.results import documents as document_results
 from components.results import files
+from components.results import max_error as answer_results
 from components.results import parity as parities
 from components.results.documents import Documents
 from components.results.parity import Difference, Parity
 from feature_checks import bundle as bundles
+from feature_checks.bundle import Bundle
 from feature_checks.classifier import OnnxClassifier, Probabilities, softmax
 from feature_checks.contract import LABEL, SPLIT, TEXT
+from feature_checks.documents import max_error
 from feature_checks.documents.reading import document_probabilities
 from feature_checks.scores import class_indices, macro_f1
+from feature_checks.splits import is_feedback
 from feature_checks.thresholds import VerifyThresholds
 
 LATENCY_TEXTS: Final = 100
@@ -59,11 +64,20 @@ def verify(export: Path, evaluation: Path, data: Path, *, output: Path, limits: 
     )
     output.mkdir(parents=True, exist_ok=True)
     # The gate judges answers as they are served: a row that is longer than the model reads at once is read in full.
-    np.save(output / files.INT8_PROBABILITIES, document_probabilities(int8, texts))
+    served = document_probabilities(int8, texts)
+    np.save(output / files.INT8_PROBABILITIES, served)
+    save_answers(bundle, test, served, output)
     document_results.save(documents, output)
     parities.save(parity, output)
     (output / files.HTML_REPORT).write_text(parity_report.html(parity, limits), encoding="utf-8")
     return parity
+
+
+def save_answers(bundle: Bundle, test: pd.DataFrame, served: Probabilities, output: Path) -> None:
+    """Write what the table of accepted errors in the bundle leaves answered on the test rows that are not feedback."""
+    table, anchor = max_error.load(bundle.folder), ~is_feedback(test).to_numpy()
+    if table and anchor.any():
+        answer_results.save(judge_answers(table, test[anchor], served[anchor]), output)
 
 
 def compare(expected: Probabilities, other: Probabilities, truth: NDArray[np.int64]) -> Difference:

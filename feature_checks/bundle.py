@@ -7,6 +7,7 @@
       reference.json    self-test texts with their FP32 probabilities
       documents.json    how windows of a long text become one answer; optional
       languages.json    the languages that the model was trained for; optional
+      max_error.json    which confidence keeps which accepted error; optional
       card.md           the model card
 
 The FP32 model is four times as large and needed only on a processor whose INT8 arithmetic disagrees. It is therefore
@@ -32,6 +33,8 @@ DOCUMENTS: Final = "documents.json"
 """Coefficients of `feature_checks.documents.aggregation`; a bundle without the file answers long texts with a mean."""
 LANGUAGES: Final = "languages.json"
 """The languages that the model was trained for; a bundle without the file is for English."""
+MAX_ERROR: Final = "max_error.json"
+"""The table of `feature_checks.documents.max_error`; a bundle without the file cannot keep an accepted error."""
 CARD: Final = "card.md"
 FP32_MODEL: Final = "fp32/model.onnx"
 """Path of the FP32 model relative to the folder that holds the bundle folder."""

@@ -28,6 +28,11 @@ def log_report(report: DriftReport, folder: Path, tracking_uri: str) -> str:
         client.log_metric(run_id, f"{measurement.detector}.score", measurement.score)
         client.log_metric(run_id, f"{measurement.detector}.threshold", measurement.threshold)
     client.log_metric(run_id, "drift", float(report.drift))
+    if report.expected_accuracy is not None and report.expected_accuracy_interval is not None:
+        low, high = report.expected_accuracy_interval
+        values = {"expected_accuracy": report.expected_accuracy, "expected_accuracy.low": low}
+        for name, value in (values | {"expected_accuracy.high": high}).items():
+            client.log_metric(run_id, name, value)
     client.log_artifacts(run_id, str(folder), "report")
     client.set_terminated(run_id)
     return run_id

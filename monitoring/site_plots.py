@@ -99,6 +99,24 @@ def performance(reports: Sequence[DriftReport]) -> list[Html]:
     ]
 
 
+def accuracy(reports: Sequence[DriftReport]) -> list[Html]:
+    """Return the plot of the expected accuracy over the windows that have it, and for every window why or why not."""
+    rows = [(report.window, versions(report), report.accuracy_in_words) for report in reports]
+    values = folded("The values as a table", table("Expected accuracy by window", ("Window", "Version", "Value"), rows))
+    known = [(report, value) for report in reports if (value := report.expected_accuracy) is not None]
+    if not known:
+        return [paragraph("No window has an expected accuracy."), values]
+    points = [_accuracy_point(report, value) for report, value in known]
+    caption = "from calibrated confidence, with 95 % intervals; withheld where drift was found"
+    plot = series("accuracy", points, caption, breaks=_version_changes([report for report, _ in known]))
+    return [Html(f'<div class="plots">{plot}</div>'), values]
+
+
+def _accuracy_point(report: DriftReport, value: float) -> Point:
+    low, high = report.expected_accuracy_interval or (None, None)
+    return Point(report.window, value, low=low, high=high, tick=_tick(report))
+
+
 def _macro_f1_point(report: DriftReport, value: float) -> Point:
     low, high = report.macro_f1_interval or (None, None)
     return Point(report.window, value, low=low, high=high, tick=_tick(report))

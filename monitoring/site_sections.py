@@ -23,7 +23,7 @@ from monitoring.pages.document import (
     verdict,
 )
 from monitoring.policy import Action, Decision
-from monitoring.site_plots import detectors, performance, versions
+from monitoring.site_plots import accuracy, detectors, performance, versions
 
 REPORTS: Final = "reports"
 ACTION_STATES: Final[dict[Action, State]] = {"OK": "good", "WATCH": "watch", "RETRAIN": "bad"}
@@ -60,6 +60,8 @@ def sections(content: Content) -> list[Html]:
         *detectors(content.reports),
         heading("Macro-F1"),
         *performance(content.reports),
+        heading("Expected accuracy"),
+        *accuracy(content.reports),
         heading("Retrainings"),
         *_retrainings(content),
         heading("Decisions"),

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from feature_checks.prediction_record import FeedbackRecord
+from serving.documents.decision import Reliance
 from serving.documents.extras import extras_of
 from serving.documents.language_sample import LanguageSample
 from serving.errors import DeadlineExceeded
@@ -93,6 +94,7 @@ class Handlers:
         """Use `predictor` for every request."""
         self._predictor = predictor
         self._max_texts = settings.max_texts
+        self._max_error = settings.default_max_error
         self._sample = RequestSample(settings.log_sample, predictor.failures)
         self._languages = LanguageSample()
         self._parser = ThreadPoolExecutor(1, thread_name_prefix="parse")
@@ -156,13 +158,15 @@ class Handlers:
 
     async def _with_extras(self, request: InferRequest, model: LoadedModel, call: Call) -> Prediction:
         """Return the prediction with its optional outputs, all from one version, which stays loaded meanwhile."""
+        asked, default = request.max_error, self._max_error
+        reliance = Reliance.of(model.languages, model.max_errors, asked, default, model.version)
 
         async def score(texts: Sequence[str]) -> Prediction:
             return await self._score(model, texts, request, call)
 
         with model.in_use():
             prediction = await self._prediction(request, model, call)
-            prediction.extras = await extras_of(request.extras, request, prediction, score, model.languages)
+            prediction.extras = await extras_of(request.extras, request, prediction, score, reliance)
         return prediction
 
     async def in_thread(self, deadline: float, parse: Callable[..., T], *arguments: Any) -> T:

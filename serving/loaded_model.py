@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from feature_checks.documents.languages import Languages
 from feature_checks.documents.languages import load as load_languages
+from feature_checks.documents.max_error import MaxErrors
+from feature_checks.documents.max_error import load as load_max_errors
 from serving.inference.batcher import Batcher
 from serving.inference.loading import PreparedModel
 
@@ -24,6 +26,8 @@ class LoadedModel:
     """The digest of the bundle and the arithmetic: everything that a score depends on besides the text."""
     languages: Languages = field(init=False)
     """The languages that the model was trained for."""
+    max_errors: MaxErrors | None = field(init=False)
+    """Which confidence keeps which accepted error; None for a bundle without the table."""
     in_flight: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -32,6 +36,7 @@ class LoadedModel:
         self.digest = f"{self.prepared.bundle.digest}:{self.prepared.arithmetic}"
         self.idle.set()
         self.languages = load_languages(self.prepared.bundle.folder)
+        self.max_errors = load_max_errors(self.prepared.bundle.folder)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -136,6 +136,7 @@ class Settings(BaseSettings):
     max_texts: PositiveInt = _field("max_texts", 10_000)
     max_body_bytes: PositiveInt = _field("max_body_bytes", 16 * 1024 * 1024)
     max_bodies_bytes: PositiveInt = _field("max_bodies_bytes", 160 * 1024 * 1024)
+    default_max_error: float | None = _field("default_max_error", None, gt=0, lt=1)
     request_timeout_seconds: PositiveFloat = _field("request_timeout_seconds", 30)
     engine_threads: PositiveInt | None = _field("engine_threads", None)
     batch_texts: PositiveInt = _field("batch_texts", 12)

@@ -1,4 +1,4 @@
-"""The guide of the settings for operations: KServe's conventions, access, tracing and the sample of requests."""
+"""The guide of the settings for operations: KServe's conventions, access, accepted errors, tracing, the sample."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ OPERATIONS_GUIDE: Final = {
         "The file of API keys, made by `review-sentiment api-key`; requests without a valid key get 401. The file is "
         "read again when it changes. Without it, everybody may send requests.",
         "Set it where no gateway in front of the server authenticates clients.",
+    ),
+    "default_max_error": Guide(
+        "Decisions",
+        "The share of wrong answers, such as `0.1`, that the output `decision` accepts where a request names no "
+        "`max_error`; without it, only texts in other languages are `unsure`.",
+        "Set it where `decision` goes into reports or acts without a person who looks at it.",
     ),
     "log_sample": Guide(
         "Observability",

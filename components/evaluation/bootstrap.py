@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from components.results.evaluation import ClassIntervals, Interval
+from components.results.evaluation import ClassIntervals
 from components.results.gate_decision import Change
+from components.results.interval import Interval
 from feature_checks.contract import LABELS
 from feature_checks.scores import Classes, class_scores_of_counts, macro_f1_of_counts, row_counts
 
@@ -76,7 +77,27 @@ def class_intervals(truth: Classes, predicted: Classes, groups: Sequence[str]) -
     }
 
 
-def _resampled_sums(counts: NDArray[np.int64], groups: Sequence[str], resamples: int = RESAMPLES) -> Counts:
+def share_interval(hits: NDArray[np.bool_], rows: NDArray[np.bool_], groups: Sequence[str]) -> Interval:
+    """Return the 95 % interval of the share of `hits` among `rows` (n flags each, every hit one of the rows)."""
+    sums = _resampled_sums(np.stack([hits, rows], axis=1).astype(np.int64), groups)
+    return _interval(sums[sums[:, 1] > 0, 0] / sums[sums[:, 1] > 0, 1])
+
+
+def mean_gap_interval(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups: Sequence[str]) -> Interval:
+    """Return the 95 % interval of Σ |sum of the gaps in a bin| / n, over n rows with a gap and a bin from 0 each.
+
+    Resampling adds noise to a sum of absolute values, which chance has raised already. The basic bootstrap (Davison &
+    Hinkley 1997, section 5.2) takes that off at the lower end: its bounds are twice the estimate minus the percentiles.
+    """
+    counts = np.zeros((len(gaps), int(bins.max()) + 1))
+    counts[np.arange(len(gaps)), bins] = gaps
+    sums = np.abs(_resampled_sums(counts, groups)).sum(axis=1) / len(gaps)
+    estimate = float(np.abs(counts.sum(axis=0)).sum() / len(gaps))
+    found = _interval(sums)
+    return Interval(max(0.0, 2 * estimate - found.high), max(0.0, 2 * estimate - found.low))
+
+
+def _resampled_sums(counts: NDArray[np.number], groups: Sequence[str], resamples: int = RESAMPLES) -> Counts:
     """Return resamples × … sums of the rows' counts (n × …), each over as many groups as there are."""
     _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     size = int(group.max()) + 1

@@ -11,7 +11,7 @@ import pandas as pd
 from components.evaluation import bootstrap
 from components.modelling.documents import Review, whole_reviews
 from components.results.documents import Documents, Method
-from components.results.evaluation import Interval
+from components.results.interval import Interval
 from feature_checks.classifier import OnnxClassifier, Probabilities
 from feature_checks.documents.reading import document_probabilities
 from feature_checks.documents.windows import Rows

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from components.results.gate_decision import Champion, Change, Evidence, Rule, ServedScore
+from components.results.max_error import LimitResult
 from feature_checks.thresholds import GateThresholds
 
 
@@ -79,6 +80,22 @@ def _absolute(
             limits.min_behaviour_share,
             share >= limits.min_behaviour_share,
             f"{share:.0%} of the behavioural cases pass; {limits.min_behaviour_share:.0%} are needed",
+        )
+    yield from _accepted_errors(evidence.answers)
+
+
+def _accepted_errors(answers: Sequence[LimitResult]) -> Iterator[Rule]:
+    """Yield, for each accepted error that leaves answers, that the error among them is not above it beyond chance."""
+    for limit in answers:
+        if limit.error is None or limit.interval is None:
+            continue
+        yield Rule(
+            f"max_error {limit.max_error:g}",
+            limit.interval.low,
+            limit.max_error,
+            limit.interval.low <= limit.max_error,
+            f"{limit.error:.3f} of the {limit.answers} answers for max_error={limit.max_error:g} are wrong, with a "
+            f"95 % interval of {limit.interval}; its lower end may be at most {limit.max_error:g}",
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from components.evaluation import bootstrap
 from components.results.evaluation import CalibrationBin, ClassScore
 from components.results.gate_decision import ServedScore
+from components.results.interval import Interval
 from feature_checks.classifier import softmax
 from feature_checks.contract import LABELS
 from feature_checks.scores import Classes, class_scores_of_counts, macro_f1_of_counts, row_counts
@@ -45,7 +48,7 @@ def calibration_bins(truth: Classes, probabilities: NDArray[np.floating]) -> lis
     """Return the non-empty ones of ten equal-width confidence bins: the points of the reliability diagram."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
-    index = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    index = _bins(confidence)
     return [
         CalibrationBin(int(chosen.sum()), float(confidence[chosen].mean()), float(correct[chosen].mean()))
         for chosen in (index == number for number in range(CALIBRATION_BINS))
@@ -57,6 +60,28 @@ def expected_calibration_error(truth: Classes, probabilities: NDArray[np.floatin
     """Return the row-weighted mean |accuracy − confidence| over the bins (Naeini et al., AAAI 2015)."""
     bins = calibration_bins(truth, probabilities)
     return sum(point.rows * abs(point.accuracy - point.confidence) for point in bins) / len(truth)
+
+
+def calibration_interval(truth: Classes, probabilities: NDArray[np.floating], groups: Sequence[str]) -> Interval:
+    """Return the 95 % interval of the expected calibration error, by a bootstrap over the rows' groups."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    gaps = (probabilities.argmax(axis=1) == truth) - confidence
+    return bootstrap.mean_gap_interval(gaps, _bins(confidence), groups)
+
+
+def calibration_floor(probabilities: NDArray[np.floating], draws: int = 1000) -> float:
+    """Return the mean expected calibration error of a model that is exactly as often right as it says.
+
+    Chance alone makes the error positive (Bröcker & Smith, *Weather and Forecasting* 2007). Drawn with a fixed seed.
+    """
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = np.random.default_rng(0).random((draws, len(confidence))) < confidence
+    members = np.eye(CALIBRATION_BINS)[_bins(confidence)]
+    return float(np.abs((right - confidence) @ members).sum(axis=1).mean() / len(confidence))
+
+
+def _bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
+    return np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: Classes) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.reporting.answers import answer_sections, calibration_rows
 from components.reporting.pages import Figure, Section, Verdict, page
 from components.reporting.plots import plots
 from components.results import files
@@ -58,6 +59,7 @@ def sections(evaluation: Evaluation, figures: Mapping[str, Figure]) -> list[Sect
                 rows=_class_rows(evaluation)),
         Section("Confusion matrix", figures=[figures["confusion"]]),
         Section("Reliability", figures=[figures["reliability"]]),
+        *answer_sections(evaluation.answers, [figures["coverage"]] if "coverage" in figures else ()),
         Section("Slices", columns=("slice", "rows", "macro-F1", "95 % interval"), rows=[
             (name, part.rows, f"{part.macro_f1:.3f}", str(part.interval)) for name, part in evaluation.slices.items()
         ]),
@@ -95,7 +97,7 @@ def _summary(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("95 % interval of macro-F1", str(evaluation.interval)),
         ("macro-F1 of the VADER baseline", f"{evaluation.baseline_macro_f1:.3f}"),
         ("macro-F1 of the average human rater", "not rated" if human is None else f"{human:.3f}"),
-        ("expected calibration error", f"{evaluation.expected_calibration_error:.3f}"),
+        *calibration_rows(evaluation),
         ("expected calibration error before temperature", f"{evaluation.uncalibrated_error:.3f}"),
         ("temperature", f"{evaluation.temperature:.3f}"),
         ("test rows", str(evaluation.rows)),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.reporting.answers import answer_sections, calibration_rows
 from components.reporting.pages import Section, markdown
 from components.results.documents import Documents
 from components.results.evaluation import Evaluation
+from components.results.max_error import Answers
 
 
 def model_card(
     evaluation: Evaluation,
     data_warnings: Sequence[str],
     documents: Documents | None = None,
+    answers: Answers | None = None,
     *,
     data_digest: str,
     git_revision: str,
@@ -25,11 +28,12 @@ def model_card(
         ("95 % interval of macro-F1", str(evaluation.interval)),
         ("macro-F1 of the VADER baseline", f"{evaluation.baseline_macro_f1:.3f}"),
         ("macro-F1 of the average human rater", human),
-        ("expected calibration error", f"{evaluation.expected_calibration_error:.3f}"),
+        *calibration_rows(evaluation),
     ]
     return markdown("Review sentiment", [
         Section("Intended use", _intended_use(evaluation.labels)),
         Section(f"Test split, {evaluation.rows} rows", columns=("measure", "value"), rows=summary),
+        *answer_sections(answers),
         *document_sections(documents),
         Section("Behavioural cases", columns=("capability", "passed"), rows=behaviour),
         Section("Data", [f"The digest of the data is {data_digest}.",

@@ -10,6 +10,7 @@ import numpy as np
 
 from components.reporting.pages import Figure
 from components.results.evaluation import Evaluation
+from components.results.max_error import Answers
 from feature_checks.contract import LABELS
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ _QUIET: Final = "#525d6b"
 
 def plots(evaluation: Evaluation) -> dict[str, Figure]:
     """Return the figures of an evaluation by their file names without suffix."""
-    return {"confusion": confusion_matrix(evaluation), "reliability": reliability_diagram(evaluation)}
+    found = {"confusion": confusion_matrix(evaluation), "reliability": reliability_diagram(evaluation)}
+    return found | ({"coverage": coverage_curve(evaluation.answers)} if evaluation.answers else {})
 
 
 def confusion_matrix(evaluation: Evaluation) -> Figure:
@@ -65,6 +67,23 @@ def reliability_diagram(evaluation: Evaluation) -> Figure:
     error = evaluation.expected_calibration_error
     words = f"Points on the dashed line are as often right as they say. The expected calibration error is {error:.3f}."
     return _figure(canvas, f"Reliability diagram, with the number of rows in each bin. {words}")
+
+
+def coverage_curve(answers: Answers) -> Figure:
+    """Return the error among the answered texts over the share of texts that is answered, with the accepted errors."""
+    canvas, axes = _canvas(6.4, 4.2)
+    axes.plot([p.coverage for p in answers.curve], [p.error for p in answers.curve], color=_LINE, label="any threshold")
+    kept = [limit for limit in answers.limits if limit.error is not None]
+    axes.plot([k.coverage for k in kept], [k.error for k in kept], "o", color=_LINE, label="thresholds for max_error")
+    for limit in kept:
+        place = {"xytext": (-6, 8), "textcoords": "offset points", "ha": "right"}
+        axes.annotate(f"{limit.max_error:g}", (limit.coverage, limit.error or 0.0), **place)
+    axes.set(xlim=(0, 1.02), xlabel="share of the texts that is answered", ylabel="share of the answers that is wrong")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", frameon=False)
+    words = "Each point has its accepted error beside it; the curve shows what other thresholds would give here."
+    return _figure(canvas, f"Error among the answered over coverage, on the test split. {words}")
 
 
 def text_colour(background: Sequence[float]) -> str:

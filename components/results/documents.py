@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from components.results import files
-from components.results.evaluation import Interval
+from components.results.interval import Interval
 
 
 @dataclass(frozen=True)

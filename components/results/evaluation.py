@@ -8,19 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from components.results import files
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A two-sided 95 % confidence interval."""
-
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        """Return the interval as reports show it."""
-        return f"{self.low:.3f} to {self.high:.3f}"
+from components.results import files, max_error
+from components.results.interval import Interval
+from components.results.max_error import Answers
 
 
 @dataclass(frozen=True)
@@ -84,6 +74,10 @@ class Evaluation:
     expected_calibration_error: float
     uncalibrated_error: float
     """Expected calibration error at temperature 1."""
+    calibration_interval: Interval
+    """Of the expected calibration error."""
+    calibration_floor: float
+    """What a model whose confidences are exactly right would show on so many rows: the measure counts noise too."""
     classes: Mapping[str, ClassScore]
     class_intervals: Mapping[str, ClassIntervals]
     confusion: Sequence[Sequence[int]]
@@ -95,6 +89,8 @@ class Evaluation:
     human_macro_f1: float | None
     """Of a single rater on average; None where the data has no individual ratings."""
     behaviour: Mapping[str, CapabilityResult]
+    answers: Answers | None = None
+    """What an accepted error leaves answered, as the trained model has it; None for data without validation rows."""
 
     def metrics(self) -> dict[str, float]:
         """Return the figures that the list of runs shows."""
@@ -102,8 +98,13 @@ class Evaluation:
             "macro_f1": self.macro_f1,
             "baseline_macro_f1": self.baseline_macro_f1,
             "expected_calibration_error": self.expected_calibration_error,
+            **self._answer_metrics(),
             "temperature": self.temperature,
         }
+
+    def _answer_metrics(self) -> dict[str, float]:
+        limits = self.answers.limits if self.answers else ()
+        return {f"coverage_at_max_error_{limit.max_error:g}": limit.coverage for limit in limits}
 
 
 def save(evaluation: Evaluation, folder: Path) -> None:
@@ -116,6 +117,8 @@ def load(folder: Path) -> Evaluation:
     content = json.loads((folder / files.EVALUATION).read_text(encoding="utf-8"))
     typed = {
         "interval": Interval(**content["interval"]),
+        "calibration_interval": Interval(**content["calibration_interval"]),
+        "answers": max_error.parse(content["answers"]),
         "classes": {name: ClassScore(**score) for name, score in content["classes"].items()},
         "class_intervals": {name: _intervals(value) for name, value in content["class_intervals"].items()},
         "reliability": [CalibrationBin(**point) for point in content["reliability"]],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.results import files
+from components.results.max_error import LimitResult, parse_limit
 from feature_checks.contract import LABELS
 
 
@@ -71,6 +72,8 @@ class Evidence:
     behaviour: Behaviour | None = None
     document_f1: tuple[float, float] | None = None
     """Macro-F1 of candidate and champion on whole test reviews; None for data without them or without a champion."""
+    answers: Sequence[LimitResult] = ()
+    """Coverage and error for each accepted error that the gate looks at; empty for a bundle without the table."""
     slice_losses: Mapping[str, Change] = field(default_factory=dict)
     """For each part of the test split, the champion's macro-F1 minus the candidate's."""
 
@@ -159,6 +162,7 @@ def _typed_evidence(content: Mapping[str, Any]) -> dict[str, Any]:
         "behaviour": Behaviour(**behaviour) if behaviour else None,
         "new_domain": Change(**gain) if gain else None,
         "document_f1": tuple(content["document_f1"]) if content.get("document_f1") else None,
+        "answers": tuple(parse_limit(limit) for limit in content.get("answers", ())),
         "slice_losses": {name: Change(**loss) for name, loss in content.get("slice_losses", {}).items()},
     }
 

@@ -11,7 +11,7 @@ import pandas as pd
 from monitoring.drift import detectors
 from monitoring.drift.drift_report import DriftReport, Status
 from monitoring.drift.languages import language_alarm
-from monitoring.drift.performance import MacroF1, macro_f1, smallest_fall
+from monitoring.drift.performance import MacroF1, expected_accuracy, macro_f1, smallest_fall
 from monitoring.drift.reference_mix import with_matching_mix
 from monitoring.drift_thresholds import PerformanceLimits, Thresholds
 from monitoring.windows.label_store import training_rows
@@ -55,6 +55,7 @@ def compare(reference: Window, current: Window, thresholds: Thresholds, check: C
     reasons = [str(measurement) for measurement in measurements if measurement.alarm]
     reasons += language_alarm(reference.frame, current.frame)
     reasons += _fall(before, now, thresholds.performance)
+    expected = None if reasons else expected_accuracy(matched, current.frame, minimum)
     report = _report(
         reference,
         current,
@@ -66,6 +67,8 @@ def compare(reference: Window, current: Window, thresholds: Thresholds, check: C
         macro_f1_reference=before.value if before else None,
         macro_f1_current=now.value if now else None,
         macro_f1_interval=now.interval if now else None,
+        expected_accuracy=expected.value if expected else None,
+        expected_accuracy_interval=expected.interval if expected else None,
     )
     return Comparison(report, *frames)
 

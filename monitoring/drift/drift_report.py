@@ -65,6 +65,22 @@ class DriftReport:
     sustained_threshold: float | None = None
     """Evidence of this size or more is drift."""
 
+    expected_accuracy: float | None = None
+    """The accuracy that the confidences lead to expect, without labels; None if it is withheld or unknown."""
+    expected_accuracy_interval: tuple[float, float] | None = None
+    """Holds the accuracy of the current rows in 95 % of cases."""
+
+    @property
+    def accuracy_in_words(self) -> str:
+        """The expected accuracy with its interval, or why there is none."""
+        if self.expected_accuracy is not None and self.expected_accuracy_interval is not None:
+            return "{:.3f} ({:.3f} to {:.3f})".format(self.expected_accuracy, *self.expected_accuracy_interval)
+        if self.drift:
+            return "withheld: in a window with drift, confidence says little about accuracy"
+        if self.status != "judged":
+            return "withheld: the window was not judged"
+        return "unknown: the reference window has too few labels, or a window has no confidences"
+
     @property
     def is_sustained(self) -> bool:
         """Whether the evidence over the champion's windows is enough for drift."""
@@ -83,8 +99,9 @@ class DriftReport:
         """Return the report that `to_dict` returned, also after JSON."""
         measurements = tuple(Measurement(**measurement) for measurement in content["measurements"])
         lists = {name: tuple(content[name]) for name in ("reasons", "not_measured", "model_versions")}
-        if "macro_f1_interval" in content:
-            lists["macro_f1_interval"] = tuple(content["macro_f1_interval"])
+        for name in ("macro_f1_interval", "expected_accuracy_interval"):
+            if name in content:
+                lists[name] = tuple(content[name])
         unknown = {"macro_f1_reference": None, "macro_f1_current": None}
         return cls(**(unknown | content | lists | {"measurements": measurements}))
 

@@ -72,6 +72,7 @@ def _facts(report: DriftReport) -> Html:
         ("Model versions", ", ".join(report.model_versions) or "unknown"),
         ("Macro-F1 of the reference window", _score(report.macro_f1_reference)),
         ("Macro-F1 of the current window", f"{_score(report.macro_f1_current)} ({report.labelled_rows} labelled rows)"),
+        ("Accuracy to expect without labels", report.accuracy_in_words),
         ("Evidence for a shift that lasts", _evidence(report)),
         ("Detectors without data", ", ".join(report.not_measured) or "none"),
         ("Damaged log lines", str(report.damaged_lines)),

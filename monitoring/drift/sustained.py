@@ -74,7 +74,8 @@ def with_evidence(earlier: Sequence[DriftReport], report: DriftReport, threshold
         f"sustained drift: {limits.detector} has risen above the level of this champion's earlier windows; the "
         f"evidence from {len(scores)} windows, {evidence:.3g}, reaches its threshold {limits.threshold:g}"
     )
-    return replace(judged, drift=True, reasons=(*(report.reasons if report.drift else ()), reason))
+    reasons = (*(report.reasons if report.drift else ()), reason)
+    return replace(judged, drift=True, reasons=reasons, expected_accuracy=None, expected_accuracy_interval=None)
 
 
 def _same_champion(earlier: Sequence[DriftReport], report: DriftReport) -> list[DriftReport]:

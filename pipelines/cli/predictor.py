@@ -50,6 +50,10 @@ def score(
         help="spark: INPUT is a Parquet file or a folder of them, OUTPUT a folder; both may be URLs.",
     ),
     part_rows: int = typer.Option(5_000, min=1, help="With spark: rows of a part, which is scored as a whole."),
+    decisions: bool = typer.Option(False, "--decisions", help="Add the columns language, decision and reason."),
+    max_error: float | None = typer.Option(
+        None, help="The share of wrong answers that decisions accept, such as 0.1; adds the same columns."
+    ),
 ) -> None:
     """Score every row of a file with the model that MODEL_URI names, by default the champion.
 
@@ -58,14 +62,17 @@ def score(
     \b
     Example:
       review-sentiment score reviews.csv scored.parquet
+      review-sentiment score reviews.csv scored.csv --max-error 0.1
       review-sentiment score s3://bucket/reviews s3://bucket/scored --engine spark
     """
     if engine is ScoreEngine.spark:
+        if decisions or max_error is not None:
+            raise typer.BadParameter("--decisions and --max-error need the engine local")
         from serving.bulk.spark_app import score as score_on_spark
 
         score_on_spark(source, output, text_column, part_rows)
         return
     from serving.bulk.score import score as score_rows
 
-    score_rows(Path(source), Path(output), text_column)
+    score_rows(Path(source), Path(output), text_column, decisions, max_error)
     typer.echo(f"results {output}", err=True)

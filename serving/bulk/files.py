@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -37,10 +37,10 @@ def check_output(path: Path) -> None:
     _format_of(path, _WRITERS)
 
 
-def write_results(path: Path, rows: Iterator[dict[str, Any]]) -> None:
-    """Write the results in the format of the path's suffix. The file appears when it is complete."""
+def write_results(path: Path, rows: Iterator[dict[str, Any]], more: Sequence[str] = ()) -> None:
+    """Write the results in the format of the path's suffix, with `more` columns of text. The file appears complete."""
     unfinished = path.with_name(f"{path.name}.unfinished")
-    _format_of(path, _WRITERS)(unfinished, rows)
+    _format_of(path, _WRITERS)(unfinished, rows, more)
     unfinished.replace(path)
 
 
@@ -86,22 +86,22 @@ def _check_column(path: Path, column: str, found: Any) -> None:
         raise FileError(f"{path}: the columns are {list(found)}; expected {column!r}, or name it with --text-column")
 
 
-def _write_csv(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _write_csv(path: Path, rows: Iterator[dict[str, Any]], more: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, RESULT_COLUMNS)
+        writer = csv.DictWriter(file, (*RESULT_COLUMNS, *more))
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _write_jsonl(path: Path, rows: Iterator[dict[str, Any]], more: Sequence[str]) -> None:  # noqa: ARG001
     with path.open("wb") as file:
         file.writelines(orjson.dumps(row) + b"\n" for row in rows)
 
 
-def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _write_parquet(path: Path, rows: Iterator[dict[str, Any]], more: Sequence[str]) -> None:
     import pyarrow as pa
 
-    schema = result_schema()
+    schema = result_schema(more)
     with _parquet().ParquetWriter(path, schema) as writer:
         chunk: list[dict[str, Any]] = []
         for row in rows:
@@ -112,13 +112,13 @@ def _write_parquet(path: Path, rows: Iterator[dict[str, Any]]) -> None:
         writer.write_table(pa.Table.from_pylist(chunk, schema))
 
 
-def result_schema() -> Any:
-    """Return the pyarrow schema of results in Parquet."""
+def result_schema(more: Sequence[str] = ()) -> Any:
+    """Return the pyarrow schema of results in Parquet, with `more` columns of text."""
     import pyarrow as pa
 
     numbers = {name: pa.float32() for name in ("confidence", *LABELS)}
     types = {"row": pa.int64(), "truncated": pa.bool_(), **numbers}
-    return pa.schema([(name, types.get(name, pa.string())) for name in RESULT_COLUMNS])
+    return pa.schema([(name, types.get(name, pa.string())) for name in (*RESULT_COLUMNS, *more)])
 
 
 def _parquet() -> Any:
@@ -134,7 +134,7 @@ _READERS: Final[dict[str, Callable[[Path, str], Iterator[Any]]]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }
-_WRITERS: Final[dict[str, Callable[[Path, Iterator[dict[str, Any]]], None]]] = {
+_WRITERS: Final[dict[str, Callable[[Path, Iterator[dict[str, Any]], Sequence[str]], None]]] = {
     ".csv": _write_csv,
     ".jsonl": _write_jsonl,
     ".parquet": _write_parquet,

@@ -19,7 +19,9 @@ from rich.progress import Progress as ProgressBar
 from rich.progress import TimeRemainingColumn
 
 from feature_checks.contract import LABELS, TEXT
+from serving.bulk.decisions import DECISION_COLUMNS, decided, reliance_of
 from serving.bulk.files import FileError, Progress, check_output, read_texts, write_results
+from serving.documents.decision import Reliance
 from serving.errors import RequestError
 from serving.inference.batcher import Batcher
 from serving.inference.results import ScoredTexts
@@ -44,21 +46,29 @@ def score(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="a .csv, .jsonl or .parquet file")],
     output: Annotated[Path, typer.Argument(metavar="OUTPUT", help="where the results go, in any of the formats")],
     text_column: Annotated[str, typer.Option(help="the input's column or member with the texts")] = TEXT,
+    decisions: Annotated[bool, typer.Option("--decisions", help="add the columns language, decision, reason")] = False,
+    max_error: Annotated[float | None, typer.Option(help="the share of wrong answers that decisions accept")] = None,
 ) -> None:
     """Score every row of INPUT with the model of MODEL_URI. If interrupted, run the same command again to resume."""
     try:
         check_output(output)
         prepared = load_configured_model()
-        rows = score_file(prepared, source, output, text_column)
+        reliance = None
+        if decisions or max_error is not None:
+            reliance = reliance_of(prepared, max_error, Settings().default_max_error)
+        rows = score_file(prepared, source, output, text_column, reliance)
     except (FileError, OSError) as error:
         raise typer.BadParameter(str(error)) from error
     logger.info("%s: %d rows with version %s", output, rows, prepared.version)
 
 
-def score_file(prepared: PreparedModel, source: Path, output: Path, text_column: str = TEXT) -> int:
+def score_file(
+    prepared: PreparedModel, source: Path, output: Path, text_column: str = TEXT, reliance: Reliance | None = None
+) -> int:
     """Score `source` into `output`, resuming from the progress file of `output`; return the number of rows.
 
-    Raises FileError for a file that cannot be used.
+    With `reliance`, each row also has its language, decision and reason. Raises FileError for a file that cannot be
+    used.
     """
     total = sum(1 for _ in read_texts(source, text_column))
     origin = {
@@ -73,7 +83,10 @@ def score_file(prepared: PreparedModel, source: Path, output: Path, text_column:
         task = bar.add_task("scoring", total=total, completed=progress.done)
         rest = islice(read_texts(source, text_column), progress.done, None)
         asyncio.run(_score_rows(prepared, rest, progress, lambda rows: bar.advance(task, rows)))
-    write_results(output, progress.results())
+    if reliance:
+        write_results(output, (decided(row, reliance) for row in progress.results()), DECISION_COLUMNS)
+    else:
+        write_results(output, progress.results())
     progress.path.unlink()
     return total
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from feature_checks.documents.languages import Languages
-from serving.documents.decision import decisions, languages_of, reasons
+from serving.documents.decision import Reliance, decisions, languages_of, reasons
 from serving.documents.evidence import evidence
 from serving.documents.sentences import Score, sentences
 from serving.protocol.common import InferRequest, Prediction
@@ -15,12 +14,12 @@ _BY_LANGUAGE: Final = {"language", "decision", "reason"}
 
 
 async def extras_of(
-    names: Sequence[str], request: InferRequest, prediction: Prediction, score: Score, languages: Languages
+    names: Sequence[str], request: InferRequest, prediction: Prediction, score: Score, reliance: Reliance
 ) -> dict[str, list[Any]]:
     """Return the optional outputs `names` of a request, each with one JSON value for each text.
 
-    `score` scores further texts with the same model, whose languages are given. Raises what it raises, and TooLarge for
-    too many texts.
+    `score` scores further texts with the same model; `reliance` says which labels may be relied on. Raises what
+    `score` raises, and TooLarge for too many texts.
     """
     found: dict[str, list[Any]] = {}
     if "evidence" in names:
@@ -29,6 +28,6 @@ async def extras_of(
         found["sentences"] = await sentences(request.texts, score)
     if _BY_LANGUAGE.intersection(names):
         found["language"] = await languages_of(request.texts)
-        found["reason"] = reasons(found["language"], languages)
+        found["reason"] = reasons(found["language"], prediction, reliance)
         found["decision"] = decisions(prediction, found["reason"])
     return found

@@ -62,6 +62,8 @@ class InferRequest:
     """The attributes of the structured CloudEvent that the request came in, if it came in one."""
     truncated: int = 0
     """How many of the texts were cut at the limit of characters, as the client asked."""
+    max_error: float | None = None
+    """The share of wrong answers that the request accepts; None if it names none."""
 
     @property
     def extras(self) -> list[str]:

@@ -57,8 +57,9 @@ def parse_message(message: Any, header_length: bytes | None, max_texts: int) -> 
     options = Options.of_message(message.parameters)
     texts, normalised, cut = options.accept(_texts(message, tensor, max_texts), "inputs[0].data")
     requested = tuple(outputs.items()) or USUAL
-    raw, priority = bool(message.raw_input_contents), options.priority
-    return InferRequest(texts, normalised, message.id or None, requested, raw=raw, priority=priority, truncated=cut)
+    request = InferRequest(texts, normalised, message.id or None, requested, priority=options.priority, truncated=cut)
+    request.raw, request.max_error = bool(message.raw_input_contents), options.max_error
+    return request
 
 
 def _texts(message: Any, tensor: Any, max_texts: int) -> list[str]:

@@ -22,7 +22,7 @@ from serving.protocol.common import (
     parse_object,
     quoted,
 )
-from serving.protocol.options import Options
+from serving.protocol.options import MAX_ERROR, Options, parse_max_error
 
 _EVIDENCE: Final = (("evidence", False),)
 
@@ -57,7 +57,18 @@ def request_of(content: dict[str, Any], max_texts: int) -> InferRequest:
     outputs = _outputs(content.get("outputs"))
     options = Options.of(content.get("parameters"))
     texts, normalised, cut = options.accept(texts, "instances")
-    return InferRequest(texts, normalised, outputs=outputs, priority=options.priority, truncated=cut)
+    request = InferRequest(texts, normalised, outputs=outputs, priority=options.priority, truncated=cut)
+    request.max_error = _max_error(content, options)
+    return request
+
+
+def _max_error(content: dict[str, Any], options: Options) -> float | None:
+    """Return the accepted error, which may also stand beside `outputs`. Raises RequestError."""
+    if content.get(MAX_ERROR) is None:
+        return options.max_error
+    if options.max_error is not None:
+        raise RequestError(f"{MAX_ERROR}: found here and in parameters; send one of the two")
+    return parse_max_error(content[MAX_ERROR], MAX_ERROR)
 
 
 def _outputs(names: Any) -> tuple[tuple[str, bool], ...]:

@@ -48,7 +48,9 @@ def parse_infer(body: bytes, header_length: bytes | None, max_texts: int) -> Inf
     outputs = requested_outputs(content.get("outputs"), parameters.get("binary_data_output") is True)
     options = Options.of(parameters)
     texts, normalised, cut = options.accept(texts, f"{_WHERE}.data")
-    return InferRequest(texts, normalised, _request_id(content), outputs, priority=options.priority, truncated=cut)
+    request = InferRequest(texts, normalised, _request_id(content), outputs, priority=options.priority, truncated=cut)
+    request.max_error = options.max_error
+    return request
 
 
 def _request_id(content: dict[str, Any]) -> str | None:

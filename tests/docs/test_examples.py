@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,10 @@ import httpx
 import pandas as pd
 import pytest
 
+from feature_checks import bundle as bundles
 from feature_checks.bundle import Bundle
+from feature_checks.documents import max_error
+from feature_checks.documents.max_error import MaxErrors
 from tests.support.documents import Block, Command, blocks, commands
 from tests.support.live_server import LiveServer, live
 
@@ -22,11 +26,20 @@ PREDICTOR = "localhost:8080"
 
 
 @pytest.fixture(scope="module")
-def variables(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def bundle(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The tiny model with a table of accepted errors, which training adds."""
+    folder = tmp_path_factory.mktemp("with_table") / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    max_error.save(MaxErrors((0.1,), (0.9,), 0.95, 41, 467), folder)
+    return bundles.seal(folder, tiny_bundle.manifest)
+
+
+@pytest.fixture(scope="module")
+def variables(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a reader: the environment is active and a tiny model is there."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     state = tmp_path_factory.mktemp("state")
-    return os.environ | {"PATH": path, "MODEL_URI": str(tiny_bundle.folder), "STATE_DIR": str(state)}
+    return os.environ | {"PATH": path, "MODEL_URI": str(bundle.folder), "STATE_DIR": str(state)}
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +66,9 @@ def test_there_are_examples() -> None:
 
 
 @pytest.fixture(scope="module")
-def predictor(tiny_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def predictor(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A predictor that accepts feedback."""
-    with live(tmp_path_factory.mktemp("predictor"), MODEL_URI=str(tiny_bundle.folder), FEEDBACK="on") as server:
+    with live(tmp_path_factory.mktemp("predictor"), MODEL_URI=str(bundle.folder), FEEDBACK="on") as server:
         yield server
 
 

@@ -46,6 +46,8 @@ def report(index: int, kind: str) -> DriftReport:
         macro_f1_reference=0.76 if judged else None,
         macro_f1_current=0.75 - 0.1 * (kind == "d") if judged else None,
         macro_f1_interval=(0.6, 0.81) if judged else None,
+        expected_accuracy=0.79 if kind == "." else None,
+        expected_accuracy_interval=(0.74, 0.83) if kind == "." else None,
         model_versions=("4" if index > 7 else "3",),
         damaged_lines=0,
     )
@@ -110,16 +112,18 @@ def test_every_window_is_on_the_site_and_every_link_leads_somewhere(history: His
 def test_the_site_tells_verdicts_decisions_detectors_and_macro_f1(history: History, tmp_path: Path) -> None:
     index = write_site(history.url, tmp_path / "site")
     page, source = Page(index), index.read_text(encoding="utf-8")
-    assert page.figures == ["domain", "words", "macro-F1"]
+    assert page.figures == ["domain", "words", "macro-F1", "accuracy"]
     squares = re.findall(r'<li><a class="([^"]*)" href="#window', source)
     colours = {".": "good", "d": "bad", "x": "watch", "e": "watch"}
     assert squares == [colours[kind] + " retrained" * (index == 6) for index, kind in enumerate(KINDS)]
     assert "Latest decision: OK reason 10." in " ".join(page.words.split())
     # The two alarms of the detector `domain` are red dots; a new model version interrupts each line once.
     assert source.count('class="alarm"') == 2
-    assert source.count('class="champion"') == 3
+    assert source.count('class="champion"') == 4
+    assert page.words.count("0.790 (0.740 to 0.830)") == KINDS.count(".")
+    assert page.words.count("withheld: in a window with drift") == KINDS.count("d")
     assert "0.650" in page.words
-    assert source.count('class="interval"') == KINDS.count(".") + KINDS.count("d")
+    assert source.count('class="interval"') == 2 * KINDS.count(".") + KINDS.count("d")
     assert "the gate accepted it" in page.words
     assert "&lt;reason 6&gt;" in source and "<reason" not in source
 

@@ -43,6 +43,7 @@ def test_it_trains_serves_sees_drift_and_retrains(
     shown = [one.data for one in outputs if "data" in one]
     (summary,) = (ast.literal_eval(data["text/plain"]) for data in shown if data["text/plain"].startswith("{'labels'"))
     assert summary["labels"] == ["negative", "positive", "neutral"]
+    assert summary["decision_in_german"] == "unsure"
     assert summary["drift"] == {"products": False, "tweets": True}
     assert summary["decision"] == "RETRAIN"
     assert summary["accepted"]["first"]

@@ -76,6 +76,41 @@ def test_the_curl_command_sends_just_this_request(page: Page, server: LiveServer
     assert page.find("#copied").text in ("Copied.", "Selected. Press Ctrl + C to copy.")
 
 
+def test_sentences_and_words_are_coloured_on_request(page: Page, server: LiveServer) -> None:
+    review = "Das 👍 zoom is superb! It's broke <b>within</b> a week. It has two buttons."
+    page.open(server.http)
+    # Selenium types no character beyond the Basic Multilingual Plane.
+    page.driver.execute_script("arguments[0].value = arguments[1]", page.find("#texts"), f"It works.\n{review}")
+    page.find("#score").click()
+    page.wait_for_text("#status", "Answered by version")
+    item = page.find_all("#list > li")[1]
+    item.find_element("css selector", ".explain").click()
+    page.wait_for_text("#list > li:nth-child(2) .explained", "word")
+    content = {"instances": [review], "outputs": ["sentences", "evidence"]}
+    (expected,) = httpx.post(f"{server.http}/v1/models/sentiment:predict", json=content).json()["predictions"]
+    shown = item.find_elements("css selector", ".sentences > li")
+    for line, sentence in zip(shown, expected["sentences"], strict=True):
+        part = review[sentence["start"] : sentence["end"]]
+        assert line.text == f"{sentence['label']} {100 * sentence['confidence']:.1f} % {part}"
+        assert line.get_attribute("class") == sentence["label"]
+    evidence = expected["evidence"]
+    words = [word for word in sorted(evidence["words"], key=lambda word: word["start"]) if word["effect"] >= 0.01]
+    assert words
+    marks = item.find_elements("css selector", "mark")
+    assert [(mark.text, mark.get_attribute("class")) for mark in marks] == [
+        (word["text"], evidence["label"]) for word in words
+    ]
+    assert item.find_elements("css selector", ".explain") == []
+    page.assert_sound()
+    assert page.console_errors() == []
+
+
+def test_a_text_in_another_language_is_unsure_on_the_page(page: Page, server: LiveServer) -> None:
+    score(page, server, ["Die Kamera ist nach zwei Wochen kaputt gegangen und niemand antwortet."])
+    page.find(".explain").click()
+    page.wait_for_text(".explained", "Decision: unsure, because the text is in the language de;")
+
+
 def test_a_correction_lands_in_the_feedback_log(page: Page, server: LiveServer) -> None:
     score(page, server, REVIEWS)
     item = page.find_all("#list > li")[1]

@@ -47,6 +47,12 @@ _OFFSETS: Final[dict[str, Schema]] = {
     for prefix, unit in (("", "code points"), ("utf8_", "bytes of UTF-8"), ("utf16_", "code units of UTF-16"))
     for name in (f"{prefix}start", f"{prefix}end")
 }
+_MAX_ERROR: Final[Schema] = {
+    "type": "number",
+    "exclusiveMinimum": 0,
+    "exclusiveMaximum": 1,
+    "description": "The share of wrong answers that the output `decision` accepts; it is `unsure` for other texts.",
+}
 _READY: Final[dict[str, Schema]] = {"name": STRING, "ready": BOOLEAN}
 
 _OPEN_INFERENCE: Final[dict[str, Schema]] = {
@@ -69,6 +75,7 @@ _OPEN_INFERENCE: Final[dict[str, Schema]] = {
                 "enum": list(PRIORITIES),
                 "description": "`online` is served before `bulk`. Without it, the size of the request decides.",
             },
+            "max_error": _MAX_ERROR,
         },
         "additionalProperties": {"anyOf": [STRING, {"type": "number"}, BOOLEAN]},
     },
@@ -152,6 +159,7 @@ _V1: Final[dict[str, Schema]] = {
         "The texts to score. Without `outputs` a prediction holds `label`, `confidence` and `probabilities`.",
         {"instances": array(ref("V1Instance"))},
         outputs=array({"type": "string", "enum": list(OUTPUTS + EXTRA_OUTPUTS)}),
+        max_error=_MAX_ERROR,
         parameters=ref("RequestParameters"),
     ),
     "V1ExplainRequest": _object(

@@ -2,6 +2,8 @@
 // Texts reach the document only through textContent.
 
 const SHOWN = 200; // Results beyond this number are counted in the summary, but not drawn.
+const SHOWN_EFFECT = 0.01; // A word that moves the probability by less is not marked.
+const EXPLANATION = ["sentences", "evidence", "decision", "reason"].map((name) => ({ name }));
 const EXAMPLES = [
   "The zoom is superb and the battery lasts all day.",
   "It broke within a week and nobody answered my mail.",
@@ -59,6 +61,9 @@ const inferRequest = (texts) => ({
   inputs: [{ name: "text", shape: [texts.length], datatype: "BYTES", data: texts }],
 });
 
+/** Return the elements of an output of a V2 reply. */
+const output = (body, name) => body.outputs.find((tensor) => tensor.name === name).data;
+
 /** Return the curl command of a request, quoted for a POSIX shell. */
 function curl(texts) {
   const quoted = (word) => `'${word.replaceAll("'", "'\\''")}'`;
@@ -93,10 +98,74 @@ function item(text, index, label, shares, requestId) {
   const bars = made.querySelector(".bars");
   bars.setAttribute("aria-label", `Probabilities of review ${index + 1}`);
   bars.append(...LABELS.map((name, position) => bar(name, shares[position])));
+  prepareExplanation(made.querySelector(".reasons"), text, index);
   const form = made.querySelector(".correction");
   if (feedback === "on") prepareCorrection(form, index, requestId);
   else form.remove();
   return made;
+}
+
+function prepareExplanation(place, text, index) {
+  const button = place.querySelector(".explain");
+  button.querySelector(".hidden").textContent = ` of review ${index + 1}`;
+  button.addEventListener("click", async () => {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    button.setAttribute("aria-disabled", "true");
+    const told = place.querySelector(".explained");
+    told.textContent = "Reading …";
+    try {
+      explain(place, text, (await post(INFER, { ...inferRequest([text]), outputs: EXPLANATION })).body);
+      button.remove();
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      told.textContent = error.message;
+      button.removeAttribute("aria-disabled");
+    }
+  });
+}
+
+/** Show the sentences of a text with their labels, the words that carried its label, and whether to rely on it. */
+function explain(place, text, body) {
+  const [sentences, evidence] = ["sentences", "evidence"].map((name) => JSON.parse(output(body, name)[0]));
+  const reason = output(body, "reason")[0];
+  const words = evidence.words.filter((word) => word.effect >= SHOWN_EFFECT);
+  const strongest = Math.max(...words.map((word) => word.effect));
+  place.querySelector(".explained").textContent = (reason ? `Decision: ${output(body, "decision")[0]}, because ${reason}. ` : "")
+    + (words.length
+      ? `Marked words: without one of them, ${evidence.label} would be less probable; the stronger, the more.`
+      : `No single word carried the label ${evidence.label}.`);
+  const list = place.querySelector(".sentences");
+  list.append(...sentences.map((sentence) => {
+    const made = element("li", sentence.label);
+    made.append(
+      element("strong", "tag", sentence.label), ` ${percent(sentence.confidence)} `,
+      ...marked(text, sentence, words, (word) => mark(text, word, evidence.label, word.effect / strongest)),
+    );
+    return made;
+  }));
+  list.hidden = false;
+}
+
+/** Return a marked word, in the colour of the label that it carried; `strength` is from 0 to 1. */
+function mark(text, word, label, strength) {
+  const made = element("mark", label, text.slice(word.utf16_start, word.utf16_end));
+  made.title = `${percent(word.effect)} less probable without this word`;
+  made.style.setProperty("--strength", `${Math.round(10 + 22 * strength)}%`);
+  return made;
+}
+
+/** Return the text of a sentence in parts, its words marked. Offsets are JavaScript's own, UTF-16. */
+function marked(text, sentence, words, draw) {
+  const inside = words
+    .filter((word) => sentence.utf16_start <= word.utf16_start && word.utf16_end <= sentence.utf16_end)
+    .sort((one, other) => one.utf16_start - other.utf16_start);
+  const parts = [];
+  let position = sentence.utf16_start;
+  for (const word of inside) {
+    parts.push(text.slice(position, word.utf16_start), draw(word));
+    position = word.utf16_end;
+  }
+  return [...parts, text.slice(position, sentence.utf16_end)];
 }
 
 function prepareCorrection(form, index, requestId) {
@@ -130,9 +199,8 @@ async function sendCorrection(form, correction) {
 
 /** Show the reply to a request for these texts. */
 function show(texts, { body, headers }, milliseconds) {
-  const output = (name) => body.outputs.find((tensor) => tensor.name === name).data;
-  const labels = output("label");
-  const shares = output("probabilities");
+  const labels = output(body, "label");
+  const shares = output(body, "probabilities");
   const requestId = headers.get("X-Request-Id");
   const items = texts.slice(0, SHOWN).map((text, index) =>
     item(text, index, labels[index], shares.slice(index * LABELS.length, (index + 1) * LABELS.length), requestId));

@@ -92,3 +92,32 @@ def test_vader_and_human_on_the_test_split(reviews: pd.DataFrame) -> None:
 
 def test_no_human_score_without_ratings() -> None:
     assert baseline.human_macro_f1(pd.DataFrame({"text": ["a"]}), np.array([0])) is None
+
+
+def _judged(random: np.random.Generator, rows: int, shift: float) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Draw rows that are right as often as their confidence says, less a shift."""
+    top = random.uniform(0.5, 0.95, rows)
+    truth = (random.random(rows) >= top - shift).astype(np.int64)
+    rest = (1 - top) / 2
+    return truth, np.stack([top, rest, rest], axis=1), [str(number // 4) for number in range(rows)]
+
+
+def test_the_interval_of_the_calibration_error_covers_the_true_one() -> None:
+    """With a shift of 0.1 the true error is 0.1; a percentile interval would lie too high."""
+    random, hits = np.random.default_rng(0), 0
+    for _ in range(60):
+        interval = metrics.calibration_interval(*_judged(random, 600, 0.1))
+        hits += interval.low <= 0.1 <= interval.high
+    assert hits >= 51
+    truth, probabilities, groups = _judged(random, 600, 0.1)
+    error = metrics.expected_calibration_error(truth, probabilities)
+    interval = metrics.calibration_interval(truth, probabilities, groups)
+    assert interval.low < error < interval.high
+
+
+def test_exact_confidences_show_an_error_by_chance() -> None:
+    random = np.random.default_rng(1)
+    found = [_judged(random, 600, 0.0) for _ in range(200)]
+    expected = float(np.mean([metrics.expected_calibration_error(truth, rows) for truth, rows, _ in found]))
+    assert metrics.calibration_floor(found[0][1]) == pytest.approx(expected, abs=0.003)
+    assert expected > 0.02

@@ -18,8 +18,8 @@ from components.modelling.documents import MIN_REVIEWS, fit_aggregation, whole_r
 from components.reporting.model_card import document_sections
 from components.results import documents
 from components.results.documents import Documents, Method
-from components.results.evaluation import Interval
 from components.results.gate_decision import Champion, Change, Evidence, ServedScore
+from components.results.interval import Interval
 from components.verify import document_violations
 from feature_checks import thresholds
 from feature_checks.classifier import EncodedText, OnnxClassifier, Probabilities

@@ -148,11 +148,41 @@ def test_labels_that_people_chose_do_not_count(amazon: Pair, window: Make, limit
     assert (report.drift, report.macro_f1_current, report.labelled_rows) == (False, None, 500)
 
 
-def test_what_is_unknown_is_absent_from_the_metadata(
-    reference: Window, amazon: Pair, window: Make, limits: Thresholds
+def _as_right_as_sure(frame: pd.DataFrame, wrong: float) -> pd.DataFrame:
+    """Return the frame with true labels, of which a share is wrong, and the confidence that this deserves."""
+    confidence = np.random.default_rng(len(frame)).uniform(0.9 - wrong, 1.1 - wrong, len(frame)).clip(0, 1)
+    return _some_wrong(frame, wrong).assign(confidence=confidence)
+
+
+def test_the_accuracy_is_expected_without_labels_and_withheld_where_there_is_drift(
+    amazon: Pair, tweets: pd.DataFrame, window: Make, limits: Thresholds
 ) -> None:
+    reference = window(_as_right_as_sure(amazon[0], 0.2))
+    quiet = compare(reference, window(_as_right_as_sure(amazon[1], 0.2).drop(columns="true_label")), limits).report
+    assert not quiet.drift
+    assert quiet.expected_accuracy == pytest.approx(0.8, abs=0.01)
+    low, high = quiet.expected_accuracy_interval or (1.0, 0.0)
+    assert low < 0.8 < high
+    assert quiet.accuracy_in_words == f"{quiet.expected_accuracy:.3f} ({low:.3f} to {high:.3f})"
+    shifted = compare(reference, window(_as_right_as_sure(tweets, 0.2)), limits).report
+    assert shifted.drift
+    assert (shifted.expected_accuracy, shifted.expected_accuracy_interval) == (None, None)
+    assert shifted.accuracy_in_words.startswith("withheld: in a window with drift")
+    few = compare(reference, window(_as_right_as_sure(amazon[1], 0.2)[:50]), limits).report
+    assert few.accuracy_in_words == "withheld: the window was not judged"
+    blind = compare(window(amazon[0]), window(amazon[1]), limits).report
+    assert blind.accuracy_in_words.startswith("unknown: the reference window has too few labels")
+
+
+def test_what_is_unknown_is_absent_from_the_metadata(amazon: Pair, window: Make, limits: Thresholds) -> None:
     labelled = amazon[1].assign(true_label=amazon[1]["label"])
-    for current in (window(amazon[1]), window(labelled, labelled=labelled), window(amazon[1][:0])):
+    reference = window(_as_right_as_sure(amazon[0], 0.2))
+    for current in (
+        window(_as_right_as_sure(amazon[1], 0.2)),
+        window(amazon[1]),
+        window(labelled, labelled=labelled),
+        window(amazon[1][:0]),
+    ):
         content = compare(reference, current, limits).report.to_dict()
         assert json.loads(json.dumps(content, allow_nan=False)) == json.loads(json.dumps(content))
         assert "null" not in json.dumps(content)

@@ -61,6 +61,7 @@ def test_the_html_is_small_and_needs_no_network(folder: Path) -> None:
     assert '<p class="verdict bad">Drift: this window differs from the reference window</p>' in page
     assert '<th scope="row">Detectors without data</th><td>confidence</td>' in page
     assert "unknown (0 labelled rows)" in page
+    assert '<th scope="row">Accuracy to expect without labels</th><td>withheld: in a window with drift' in page
     assert "domain (partial_auc)" in page
 
 

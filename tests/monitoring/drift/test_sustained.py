@@ -76,6 +76,16 @@ def test_the_report_gives_the_reason_and_the_verdict(tmp_path: Path) -> None:
     assert verdict_of(found[-1])[1].startswith("Sustained drift")
 
 
+def test_sustained_drift_withholds_the_expected_accuracy(tmp_path: Path) -> None:
+    earlier = kept([0.0] * 8 + [TENTH] * 4, History(str(tmp_path)))
+    known = {"expected_accuracy": 0.8, "expected_accuracy_interval": (0.7, 0.9)}
+    quiet = with_evidence(earlier[:8], report(8, 0.0, **known), LIMITS)
+    assert quiet.accuracy_in_words == "0.800 (0.700 to 0.900)"
+    drifted = with_evidence(earlier, report(12, TENTH, **known), LIMITS)
+    assert drifted.drift
+    assert drifted.accuracy_in_words.startswith("withheld: in a window with drift")
+
+
 def test_a_new_champion_or_reference_starts_again(tmp_path: Path) -> None:
     earlier = kept([0.0] * 8 + [TENTH] * 4, History(str(tmp_path)))
     same = with_evidence(earlier, report(12, TENTH), LIMITS)

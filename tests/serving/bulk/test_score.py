@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,15 @@ from typer.testing import CliRunner
 from feature_checks.bundle import Bundle, FileDigest, Manifest
 from feature_checks.classifier import EncodedText, Probabilities
 from feature_checks.contract import LABELS
+from feature_checks.documents.languages import Languages
+from feature_checks.documents.max_error import MaxErrors
 from feature_checks.documents.windows import Rows
 from serving import __main__ as command
 from serving.bulk import score
+from serving.bulk.decisions import reliance_of
 from serving.bulk.files import FileError, Progress
 from serving.bulk.score import score_file
+from serving.documents.decision import Reliance
 from serving.inference.engine import Engine, FakeEngine, OnnxEngine
 from serving.inference.loading import PreparedModel
 
@@ -84,6 +89,29 @@ def test_every_format_in_and_out(tmp_path: Path, given: str, written: str) -> No
         assert row["confidence"] == pytest.approx(expected.max())
         assert (bool(row["truncated"]), str(row["model_version"]), row["error"]) == (False, "7", None)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, output.name])
+
+
+@pytest.mark.parametrize("written", [".csv", ".jsonl", ".parquet"])
+def test_decisions_are_three_more_columns(tmp_path: Path, written: str) -> None:
+    german = "Die Kamera ist nach zwei Wochen kaputt gegangen und der Händler antwortet nicht."
+    source, output = write(tmp_path / "in.csv", ["It works.", german, None]), tmp_path / f"out{written}"
+    reliance = Reliance(Languages(("en",)), MaxErrors((0.1,), (0.999,), 0.95, 3, 40), None)
+    score_file(prepared(FakeEngine()), source, output, reliance=reliance)
+    english, foreign, refused = read(output)
+    assert (english["decision"], english["reason"] or "") == (english["label"], "")
+    assert (foreign["language"], foreign["decision"]) == ("de", "unsure")
+    assert foreign["reason"] == "the text is in the language de; the model was trained for en"
+    assert [refused[name] or None for name in ("language", "decision", "reason")] == [None] * 3
+    score_file(prepared(FakeEngine()), source, output, reliance=replace(reliance, max_error=0.1))
+    assert [row["decision"] for row in read(output)] == ["unsure", "unsure", None]
+    assert "needs at least 1.00" in read(output)[0]["reason"]
+
+
+@pytest.mark.parametrize(("asked", "words"), [(1.5, "--max-error: found 1.5"), (0.1, "model version 7 was exported")])
+def test_an_accepted_error_that_cannot_be_kept_is_refused(asked: float, words: str) -> None:
+    with pytest.raises(FileError, match=words):
+        reliance_of(prepared(FakeEngine()), asked, None)
+    assert reliance_of(prepared(FakeEngine()), None, 0.2).max_error == 0.2
 
 
 def test_a_crash_loses_a_chunk_at_most_and_the_rest_is_not_computed_again(
