@@ -79,12 +79,9 @@ def alone(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def expected(tiny_bundle: Bundle) -> list[dict[str, Any]]:
-    table = pd.DataFrame(document_probabilities(OnnxClassifier(tiny_bundle), TEXTS), columns=list(LABELS))
-    best = table[list(LABELS)].to_numpy().argmax(axis=1)
-    answers: list[dict[str, Any]] = table.assign(
-        label=[LABELS[index] for index in best], confidence=table[list(LABELS)].max(axis=1)
-    ).to_dict("records")
-    return answers
+    rows = document_probabilities(OnnxClassifier(tiny_bundle), TEXTS).tolist()
+    best = [{"label": LABELS[row.index(max(row))], "confidence": max(row)} for row in rows]
+    return [dict(zip(LABELS, row, strict=True)) | answer for row, answer in zip(rows, best, strict=True)]
 
 
 def assert_equal(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
