@@ -29,6 +29,7 @@ ALSO: Final = {
     "components/monitoring_ops.py": {"monitoring"},
     "pipelines/training.py": {"components.ops"},
     "pipelines/monitoring.py": {"components.ops", "components.monitoring_ops"},
+    "pipelines/search.py": {"components.ops", "components.search_ops"},
     "pipelines/cli": {"components", "monitoring", "serving"},
     "pipelines/simulation": {"components", "monitoring"},
 }
