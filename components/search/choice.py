@@ -84,10 +84,11 @@ def _comparison(trials: Sequence[Trial], best: Trial) -> str:
     if default is None or default is best:
         return "It has the default settings." if default else "The default settings were not tried."
     difference, noise = best.mean - default.mean, max(best.deviation, default.deviation)
+    spread = f"standard deviation {noise:.4f}"
     words = f"Its macro-F1 on the validation split is {difference:.4f} above that of the default settings"
     if difference <= noise:
-        return f"{words}, no more than two seeds of one setting differ ({noise:.4f}): keep the defaults."
-    return f"{words}; the scores of one setting have a standard deviation of {noise:.4f} over the seeds."
+        return f"{words}. The seeds of one setting differ as much ({spread}): keep the defaults."
+    return f"{words}. The seeds of one setting differ less ({spread})."
 
 
 def draw(study: Study, output: Path) -> None:
@@ -100,7 +101,7 @@ def draw(study: Study, output: Path) -> None:
     mpl.use("agg")
     from optuna.visualization import matplotlib as plots
 
-    drawings: dict[str, Callable[[Study], Any]] = {
+    drawings: dict[str, Callable[..., Any]] = {
         "history": plots.plot_optimization_history,
         "slices": plots.plot_slice,
     }
@@ -109,14 +110,15 @@ def draw(study: Study, output: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls all its plots experimental
         for name, plot in drawings.items():
-            _save(plot(study), output / f"{name}.png")
+            _save(plot(study, target_name="macro-F1 on validation"), output / f"{name}.png")
 
 
 def _save(axes: Any, path: Path) -> None:
     import numpy as np
+    from matplotlib import pyplot, ticker
 
+    for axis in np.ravel(axes):
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())  # on a log scale the labels between would overlap
     figure = np.ravel(axes)[0].figure
     figure.savefig(path, dpi=120, bbox_inches="tight")
-    from matplotlib import pyplot
-
     pyplot.close(figure)
