@@ -80,7 +80,7 @@ def options_of(best: Trial) -> list[str]:
 
 
 def _comparison(trials: Sequence[Trial], best: Trial) -> str:
-    (default, *_) = [trial for trial in trials if trial.params == DEFAULTS] or [None]
+    default = next((trial for trial in trials if trial.params == DEFAULTS), None)
     if default is None or default is best:
         return "It has the default settings." if default else "The default settings were not tried."
     difference, noise = best.mean - default.mean, max(best.deviation, default.deviation)

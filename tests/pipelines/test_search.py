@@ -102,7 +102,8 @@ def test_no_task_of_the_search_sees_the_test_split(searched: tuple[Path, str]) -
     before = ("ingest/data", "split/split_data", "check/report")
     assert problems(folder(state), COMPILED / "search.yaml", held_out, before) == []
     data = pd.read_parquet(folder(state) / "open-search" / "search_data")
-    assert (set(data["split"]), data["text"].str.startswith("HELD OUT").any()) == ({"train", "validation"}, False)
+    assert set(data["split"]) == {"train", "validation"}
+    assert not data["text"].str.startswith("HELD OUT").any()
     client = connect()
     experiment = client.get_experiment_by_name(MODEL_NAME)
     digests = {run.data.tags.get("data_digest") for run in client.search_runs([experiment.experiment_id])}

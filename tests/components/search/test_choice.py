@@ -11,7 +11,7 @@ from components.registry.client import connect
 from components.registry.lineage import Lineage
 from components.search import choice, trials
 from components.search.choice import choose, report
-from components.search.space import DEFAULTS, Trial
+from components.search.space import DEFAULTS, Trial, study_of
 
 DEFAULT = Trial(0, dict(DEFAULTS), (0.70, 0.72), "run-0")
 BETTER = Trial(1, {"learning_rate": 3e-4, "epochs": 5}, (0.80, 0.81), "run-1")
@@ -40,7 +40,7 @@ def test_the_choice_the_trials_and_the_plots_are_in_mlflow(state: Path) -> None:
 
 
 def test_equal_scores_have_no_importances(tmp_path: Path) -> None:
-    choice.draw(choice.study_of([DEFAULT, Trial(1, BETTER.params, DEFAULT.scores, "")], seed=0), tmp_path)
+    choice.draw(study_of([DEFAULT, Trial(1, BETTER.params, DEFAULT.scores, "")], seed=0), tmp_path)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["history", "slices"]
 
 
