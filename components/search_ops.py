@@ -25,21 +25,19 @@ def open_search(
 
 
 @step
-def suggest(finished: List[str], trials: int, part: int, parts: int, seed: int) -> List[str]:
-    """Return the settings of the trials of one round as JSON."""
+def suggest(finished: List[str], trials: int, part: int, parts: int, seed: int, search_run: str) -> List[str]:
+    """Return the settings of the trials of one round as JSON, each with the search's MLflow run."""
     import json
 
     from components.search import space
 
     earlier = [space.Trial.of_json(text) for text in finished]
-    found = space.suggest(earlier, space.share(trials, part, parts), seed)
+    found = space.suggest(earlier, space.share(trials, part, parts), seed, search_run)
     return [json.dumps(vars(suggestion)) for suggestion in found]
 
 
 @step
-def trial(
-    suggestion: str, search_data: Input[Dataset], base_model: str, max_rows: int, seeds: int, search_run: str
-) -> str:  # fmt: skip
+def trial(suggestion: str, search_data: Input[Dataset], base_model: str, max_rows: int, seeds: int) -> str:
     """Train once for each seed; return the scores on the validation split as JSON."""
     import json
     from pathlib import Path
@@ -49,7 +47,7 @@ def trial(
 
     asked = space.Suggestion(**json.loads(suggestion))
     settings = TrainingSettings(base_model=base_model, max_rows=max_rows)
-    return trials.run_trial(asked, Path(search_data.path), settings, seeds, search_run).to_json()
+    return trials.run_trial(asked, Path(search_data.path), settings, seeds).to_json()
 
 
 @step

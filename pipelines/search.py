@@ -21,8 +21,14 @@ ROUNDS: Final = 2
 
 
 def _round(part: int, finished: Any, trials: Any, seed: Any, opened: Any, settings: dict[str, Any]) -> Any:
-    """Add the tasks of one round; return the results of its trials."""
-    suggested = search_ops.suggest(finished=finished, trials=trials, part=part, parts=ROUNDS, seed=seed).after(opened)
+    """Add the tasks of one round; return the results of its trials.
+
+    The id of the search's MLflow run comes to the trials in their suggestions: kfp.local 2.17 gives the item of a loop
+    to every parameter inside it that is another task's output.
+    """
+    suggested = search_ops.suggest(
+        finished=finished, trials=trials, part=part, parts=ROUNDS, seed=seed, search_run=opened.outputs["Output"]
+    )
     with dsl.ParallelFor(suggested.output, parallelism=PARALLEL, name=f"round-{part}") as suggestion:
         done = search_ops.trial(suggestion=suggestion, search_data=opened.outputs["search_data"], **settings)
     return done.output
@@ -60,7 +66,7 @@ def search(
         extra_data=extra_data, pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
         pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )  # fmt: skip
-    settings = {"base_model": base_model, "max_rows": max_rows, "seeds": seeds, "search_run": opened.outputs["Output"]}
+    settings = {"base_model": base_model, "max_rows": max_rows, "seeds": seeds}
     first = _round(1, [], trials, seed, opened, settings)
     second = _round(2, dsl.Collected(first), trials, seed, opened, settings)
     # kfp changes a Collected where it is used: each use needs one of its own.

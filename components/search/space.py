@@ -33,6 +33,8 @@ class Suggestion:
     number: int
     """Counts the trials of a search from 0."""
     params: dict[str, float]
+    search_run: str = ""
+    """The MLflow run of the search, if there is one."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Trial:
         return cls(**values | {"scores": tuple(values["scores"])})
 
 
-def suggest(finished: Sequence[Trial], count: int, seed: int) -> list[Suggestion]:
+def suggest(finished: Sequence[Trial], count: int, seed: int, search_run: str = "") -> list[Suggestion]:
     """Return the settings of `count` trials that run at the same time.
 
     The first trials of a search are DEFAULTS and random settings. Later ones follow from those that are finished, by
@@ -80,7 +82,7 @@ def suggest(finished: Sequence[Trial], count: int, seed: int) -> list[Suggestion
     if not finished:
         study.enqueue_trial(dict(DEFAULTS))
     asked = [study.ask(space()) for _ in range(count)]
-    return [Suggestion(trial.number, dict(trial.params)) for trial in asked]
+    return [Suggestion(trial.number, dict(trial.params), search_run) for trial in asked]
 
 
 def study_of(finished: Sequence[Trial], seed: int) -> Study:

@@ -60,12 +60,11 @@ def open_search(data: Path, lineage: Lineage, settings: Mapping[str, Any]) -> st
     return run_id
 
 
-def run_trial(
-    suggestion: Suggestion, data: Path, settings: TrainingSettings, seeds: int, search_run: str = ""
-) -> Trial:
+def run_trial(suggestion: Suggestion, data: Path, settings: TrainingSettings, seeds: int) -> Trial:
     """Train with the suggested settings once for each of `seeds` seeds; return the scores on the validation split.
 
-    The models are not kept. The trial is an MLflow run below `search_run`, and each training is a run below the trial.
+    The models are not kept. The trial is an MLflow run below that of the search, and each training a run below the
+    trial.
     Raises ValueError for less than one seed.
 
     Example: `run_trial(Suggestion(0, {"epochs": 4}), Path("split.parquet"), TrainingSettings(), seeds=3).mean`.
@@ -75,7 +74,7 @@ def run_trial(
     take_injected_run()
     open_experiment()
     client = connect()
-    run_id = _create_run(f"trial-{suggestion.number}", {PARENT: search_run} if search_run else {})
+    run_id = _create_run(f"trial-{suggestion.number}", {PARENT: suggestion.search_run} if suggestion.search_run else {})
     chosen = replace(settings, **suggestion.params)  # type: ignore[arg-type]
     scores = []
     for seed in range(seeds):

@@ -34,7 +34,7 @@ def searched(
     state = tmp_path_factory.mktemp("search")
     marked = split_reviews["text"].where(split_reviews["split"] != "test", "HELD OUT " + split_reviews["text"])
     split_reviews.assign(text=marked).to_csv(state / "reviews.csv", index=False)
-    given = {"base_model": tiny_base_model, "trials": TRIALS, "seeds": SEEDS, "max_rows": 64}
+    given = {"base_model": tiny_base_model, "trials": TRIALS, "seeds": SEEDS, "max_rows": 32}
     options = [word for name, value in given.items() for word in ("--param", f"{name}={value}")]
     with own_state(state):
         command = [sys.executable, "-m", "pipelines.cli", "search", str(state / "reviews.csv"), *options]
