@@ -96,7 +96,8 @@ def test_spark_submit_runs_the_script_with_the_master_that_it_names(
     command = [*submit, str(script), str(source), str(target), "--part-rows", "4000"]
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout[done.stdout.index("{") :])
+    # spark-submit prints lines of its own after it.
+    report, _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
     assert (report["rows"], report["parts"], report["scored_now"]) == (ROWS, 4, 4)
     assert sum(report["labels"].values()) == ROWS - sum(report["refused"].values()) == ROWS - 3
     assert pd.read_parquet(target)["row"].sort_values().tolist() == list(range(ROWS))
