@@ -9,10 +9,12 @@ from typing import Any, Final, Literal
 
 from pipelines import step_settings
 
-Name = Literal["training", "monitoring"]
+Name = Literal["training", "monitoring", "search"]
 
 COMPILED: Final = Path(__file__).parent.parent / "manifests" / "pipelines"
 """Folder of the compiled pipelines. They are committed, so that what runs is what was reviewed."""
+TRAINING_STEPS: Final = ("train", "trial")
+"""The steps that train a model."""
 
 
 def _training() -> Callable[..., Any]:
@@ -27,7 +29,17 @@ def _monitoring() -> Callable[..., Any]:
     return monitoring  # type: ignore[no-any-return]
 
 
-PIPELINES: Final[Mapping[Name, Callable[[], Callable[..., Any]]]] = {"training": _training, "monitoring": _monitoring}
+def _search() -> Callable[..., Any]:
+    from pipelines.search import search
+
+    return search  # type: ignore[no-any-return]
+
+
+PIPELINES: Final[Mapping[Name, Callable[[], Callable[..., Any]]]] = {
+    "training": _training,
+    "monitoring": _monitoring,
+    "search": _search,
+}
 
 
 def compile_pipelines(
@@ -41,8 +53,8 @@ def compile_pipelines(
     """Compile every pipeline into `folder`/NAME.yaml.
 
     `image` replaces the image of all components, `env` becomes environment variables of all their containers. `steps`
-    is a file of the form of step_settings.toml with an environment's own resources, `gpus` the number of GPUs of the
-    training step. Raises StepSettingsError for such a file that cannot be used.
+    is a file of the form of step_settings.toml with an environment's own resources, `gpus` the number of GPUs of each
+    of TRAINING_STEPS. Raises StepSettingsError for such a file that cannot be used.
 
     Example: `compile_pipelines(Path("compiled"), env={"MLFLOW_TRACKING_URI": "http://mlflow:5000"})`.
     """
@@ -50,7 +62,8 @@ def compile_pipelines(
 
     tables = step_settings.load(steps)
     if gpus:
-        tables["train"] = tables.get("train", {}) | {"gpus": gpus}
+        for step in TRAINING_STEPS:
+            tables[step] = tables.get(step, {}) | {"gpus": gpus}
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, load in PIPELINES.items():

@@ -73,7 +73,7 @@ def submit(host: Host, compiled: Path, arguments: Mapping[str, str]) -> Started:
     On a cluster an accepted model waits for a person unless `promotion` is given. Raises ParameterError before anything
     is sent and RemoteError for what the host says.
     """
-    typed = checked_arguments(compiled, UNATTENDED | dict(arguments))
+    typed = checked_arguments(compiled, arguments)
     name = f"{compiled.stem} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
     with _connected(host) as client:
         source = host.source(client, compiled)
@@ -89,7 +89,7 @@ def schedule(host: Host, compiled: Path, arguments: Mapping[str, str], *, name: 
     leaves the old one in place. Raises CronError and ParameterError before anything is sent, RemoteError for what the
     host says.
     """
-    typed = checked_arguments(compiled, UNATTENDED | dict(arguments))
+    typed = checked_arguments(compiled, arguments)
     next_runs(cron, 1)
     with _connected(host) as client:
         before = list(_recurring_runs_named(client, host, name))
@@ -147,11 +147,15 @@ def next_runs(cron: str, count: int) -> list[datetime]:
 
 
 def checked_arguments(compiled: Path, arguments: Mapping[str, str]) -> dict[str, Any]:
-    """Return the arguments in the types of the pipeline. Raises ParameterError for unknown, wrong and absent ones."""
+    """Return the arguments in the types of the pipeline, with those of UNATTENDED that it takes and that are not given.
+
+    Raises ParameterError for unknown, wrong and absent ones.
+    """
     from kfp import components
 
     inputs = components.load_component_from_file(str(compiled)).component_spec.inputs or {}
-    typed = typed_arguments(inputs, arguments)
+    unattended = {name: value for name, value in UNATTENDED.items() if name in inputs}
+    typed = typed_arguments(inputs, unattended | dict(arguments))
     absent = [name for name, parameter in inputs.items() if not parameter.optional and name not in typed]
     if absent:
         raise ParameterError(f"the {compiled.stem} pipeline needs the parameters {absent}: give each as NAME=VALUE")

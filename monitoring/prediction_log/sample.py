@@ -76,7 +76,7 @@ class Sample:
         key = key_of(row)
         if key in self._labels:
             known = _known(row)
-            self._labelled[key] = _newer(self._labelled.get(key, known), known)
+            self._labelled[key] = _newer(self._labelled[key], known) if key in self._labelled else known
 
     def merge(self, other: Sample) -> None:
         """Add the sample of another part of the log, made with the same selection and labels."""
@@ -116,4 +116,6 @@ def _known(row: Row) -> Row:
 
 def _newer(one: Row, other: Row) -> Row:
     """Return the newer of two lines for one text. Of two with one time the greater in text counts, in any order."""
-    return max(one, other, key=lambda row: (row["timestamp"], json.dumps(row, sort_keys=True)))
+    if one["timestamp"] != other["timestamp"]:
+        return max(one, other, key=lambda row: row["timestamp"])
+    return max(one, other, key=lambda row: json.dumps(row, sort_keys=True))

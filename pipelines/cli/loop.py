@@ -46,6 +46,35 @@ def train(
         screen.note(f"logs    {run.logs}")
 
 
+def search(
+    source: str = typer.Argument(
+        "", help="Your reviews: a file, folder or URL. Without it the default data is used.", show_default=False
+    ),
+    param: list[str] = PARAM,
+    compiled: Path = FOLDER,
+    verbose: bool = _VERBOSE,
+) -> None:
+    """Search the settings of the training pipeline on this machine: those that score best on the validation split.
+
+    Each trial trains with several seeds, and their mean counts. The test split is left out. Nothing is registered: the
+    last line is the command that trains with what was found. The trials and their plots are in MLflow.
+
+    \b
+    Example:
+      review-sentiment search reviews.csv
+      review-sentiment search reviews.csv --param trials=6 --param seeds=2
+    """
+    from pipelines.display.runner import run_pipeline
+
+    with _screen(verbose) as screen:
+        run = run_pipeline("search", [*([f"source={source}"] if source else []), *param], screen, compiled)
+        report = run.output("choose", "search.md")
+        screen.note(f"report  {report}")
+        screen.note(f"logs    {run.logs}")
+        options = (report.parent / "options.txt").read_text(encoding="utf-8")
+        screen.note(f"train   review-sentiment train {source} {options}".replace("  --", " --"))
+
+
 def monitor(
     param: list[str] = PARAM,
     verbose: bool = _VERBOSE,

@@ -30,6 +30,7 @@ COMMANDS: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Training": {
         "check": Entry("pipelines.cli.data:check", "Check your own reviews in seconds, before any training."),
         "train": Entry("pipelines.cli.loop:train", "Run the training pipeline on this machine."),
+        "search": Entry("pipelines.cli.loop:search", "Search the settings of the training pipeline."),
         "promote": Entry("pipelines.cli.registry:promote", "Make a version of the model the champion."),
         "explain": Entry("pipelines.cli.registry:explain", "Say why the gate accepted or rejected a version."),
         "rollback": Entry("pipelines.cli.registry:rollback", "Make the previous champion the champion again."),

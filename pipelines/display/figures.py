@@ -78,22 +78,6 @@ def _decide(folder: Path) -> str:
     return _returned(folder)
 
 
-_READERS: Final[Mapping[str, Callable[[Path], str]]] = {
-    "ingest": _ingest,
-    "check": _check,
-    "split": _split,
-    "evaluate": _evaluate,
-    "export": _export,
-    "verify": _verify,
-    "gate": _gate,
-    "reference-window": _reference_window,
-    "register": _register,
-    "promote": _promote,
-    "watch": _watch,
-    "decide": _decide,
-}
-
-
 def _executed(folder: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((folder / "executor_output.json").read_text(encoding="utf-8"))
     return content
@@ -123,3 +107,20 @@ def _counted(count: float | None, noun: str) -> str:
     if count is None:
         return ""
     return f"{count:,.0f} {noun.removesuffix('s') if count == 1 else noun}"
+
+
+_READERS: Final[Mapping[str, Callable[[Path], str]]] = {
+    "ingest": _ingest,
+    "check": _check,
+    "split": _split,
+    "evaluate": _evaluate,
+    "export": _export,
+    "verify": _verify,
+    "gate": _gate,
+    "reference-window": _reference_window,
+    "register": _register,
+    "promote": _promote,
+    "watch": _watch,
+    "decide": _decide,
+    "choose": _returned,
+}

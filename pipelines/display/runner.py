@@ -54,6 +54,9 @@ class _RunningPipeline:
         self.outputs = outputs
         self.screen = screen
         self.step: Step | None = None
+        """The step that the screen shows as running."""
+        self.waiting: list[Step] = []
+        """Steps that run beside it: a pipeline may have trials that run in parallel, and a screen shows one line."""
         self.first_failure: tuple[str, Path] | None = None
         self.run_log = logs / RUN_LOG
         self.log = self.run_log
@@ -61,15 +64,19 @@ class _RunningPipeline:
     def show(self, event: Event) -> None:
         """Bring the screen up to date."""
         match event:
+            case StepStarted(name, log) if self.step:
+                self.log = log
+                self.waiting.append(Step(name))
             case StepStarted(name, log):
                 self.log, self.step = log, self.screen.begin(name)
             case StepProgress(fraction, figure) if self.step:
                 self.step.fraction, self.step.figure = fraction, figure
                 self.screen.update(self.step)
             case StepEnded(name, succeeded=True) if self.step:
+                # Steps run in parallel only as trials of one name, so that it does not matter which of them has ended.
                 self.step.figure = figure_of(name, self.folder() / name) or self.step.figure
                 self.end_step("done")
-                self.log = self.run_log
+                self.log = self.log if self.step else self.run_log
             case OutputLine(text):
                 self.screen.output(text)
             case StepEnded(succeeded=False) if self.step:
@@ -83,6 +90,10 @@ class _RunningPipeline:
         if self.step:
             self.screen.end(self.step, state)
             self.step = None
+        if self.waiting:
+            waited = self.waiting.pop(0)
+            self.step = self.screen.begin(waited.name)
+            self.step.start = waited.start
 
     def failure(self) -> CommandFailed:
         """Return the error of the first step that failed, with its reason; show a step that still runs as failed."""
@@ -96,7 +107,7 @@ class _RunningPipeline:
         if self.step:
             self.first_failure = self.first_failure or (f"the step {self.step.name!r}", self.log)
             self.end_step("failed")
-            self.log = self.run_log
+            self.log = self.log if self.step else self.run_log
 
     def folder(self) -> Path:
         """Return the only folder below the outputs, which kfp.local names after the pipeline."""

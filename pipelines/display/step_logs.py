@@ -40,7 +40,7 @@ class StepProgress:
 
 @dataclass(frozen=True)
 class StepEnded:
-    """The step that started last has ended."""
+    """A step has ended: the one that started last, unless steps run in parallel."""
 
     name: str
     succeeded: bool
@@ -64,16 +64,18 @@ def split_output(lines: Iterable[str], folder: Path) -> Iterator[Event]:
     folder.mkdir(parents=True, exist_ok=True)
     run_log = (folder / RUN_LOG).open("w", encoding="utf-8")
     step_log: TextIO | None = None
-    number = 0
+    number = running = 0
     try:
         for line in lines:
             event = _event(line, folder, number + 1)
             if isinstance(event, StepStarted):
-                number += 1
+                number, running = number + 1, running + 1
                 step_log = _reopened(step_log, event.log)
             _write(step_log or run_log, line)
             if isinstance(event, StepEnded):
-                step_log = _reopened(step_log, None)
+                running -= 1
+                # Nothing says which of two steps that run in parallel has printed a line: both have the newest log.
+                step_log = step_log if running > 0 else _reopened(step_log, None)
             yield event
     finally:
         _reopened(step_log, None)

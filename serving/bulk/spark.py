@@ -40,8 +40,6 @@ from serving.settings import Settings
 if TYPE_CHECKING:
     import pandas as pd
 
-PART_ROWS: Final = 5_000
-"""The rows of a part: some seconds of work, and the most that a worker which is killed can cost."""
 _ARCHIVE: Final = "review_sentiment_model"
 _OTHER: Final = "other reasons"
 _REASONS: Final = 20

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.progress import Progress as ProgressBar
@@ -19,6 +19,9 @@ from serving.bulk.files import FileError
 from serving.bulk.score import load_configured_model
 from serving.inference.cores import available_cores
 
+PART_ROWS: Final = 5_000
+"""The rows of a part: some seconds of work, and the most that a worker which is killed can cost."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -26,7 +29,7 @@ def score(
     source: Annotated[str, typer.Argument(metavar="SOURCE", help="a Parquet file or a folder of them, path or URL")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="the folder for the results, path or URL")],
     text_column: Annotated[str, typer.Option(help="the column with the texts")] = TEXT,
-    part_rows: Annotated[int, typer.Option(min=1, help="rows of a part, which is scored as a whole")] = 5_000,
+    part_rows: Annotated[int, typer.Option(min=1, help="rows of a part, which is scored as a whole")] = PART_ROWS,
 ) -> None:
     """Score every row of SOURCE with the model of MODEL_URI. If interrupted, run the same command again to resume.
 
@@ -49,6 +52,9 @@ def score(
     typer.echo(json.dumps(report, indent=1))
 
 
+app = typer.Typer(add_completion=False)
+app.command()(score)
+
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    typer.run(score)
+    app()

@@ -34,7 +34,13 @@ OTHER_PROGRAMS: Final = {
     "pre-commit",
     "source",
 }
-PIPELINE_OF: Final = {"train": "training", "monitor": "monitoring", "submit": "training", "schedule": "monitoring"}
+PIPELINE_OF: Final = {
+    "train": "training",
+    "monitor": "monitoring",
+    "search": "search",
+    "submit": "training",
+    "schedule": "monitoring",
+}
 COMMANDS: Final = [command for block in blocks("bash") for command in commands(block)]
 ROOT_COMMAND: Final[Any] = typer.main.get_command(app)
 

@@ -77,7 +77,7 @@ def parameters(pipeline: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("pipeline", ["training", "monitoring"])
+@pytest.mark.parametrize("pipeline", ["training", "monitoring", "search"])
 def test_every_pipeline_parameter_is_listed_with_its_default(pipeline: str) -> None:
     text = section(page("pipeline-parameters.md"), pipeline.capitalize())
     listed = dict(re.findall(r"^\| `(\w+)` \| (\S+) \|", text, flags=re.MULTILINE))

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 from .conftest import Rendered
@@ -73,6 +74,46 @@ def test_the_examples_make_every_secret_of_prod(mode: str, rendered: Rendered) -
     wanted = secrets_of(rendered(f"prod-{mode}"))
     assert len(wanted) > 10
     assert wanted - made == set()
+
+
+def test_the_spark_application_runs_the_scoring_script_with_this_spark() -> None:
+    from serving.bulk import spark_app
+
+    (application,) = of_kind(render(EXAMPLES), "SparkApplication")
+    spec = application["spec"]
+    script = spec["mainApplicationFile"].removeprefix("local:///app/")
+    assert Path(str(spark_app.__file__)) == ROOT / script
+    assert f"pyspark=={spec['sparkVersion']}" in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    command = typer.main.get_command(spark_app.app)
+    given = command.make_context("score", list(spec["arguments"])).params
+    assert given == {"source": "s3://reviews/2026", "target": "s3://scored/2026", "text_column": "text"} | {
+        "part_rows": spark_app.PART_ROWS
+    }
+    # An application that failed is submitted again, and scores the parts that are missing.
+    assert (spec["restartPolicy"]["type"], spec["restartPolicy"]["onFailureRetries"] > 0) == ("OnFailure", True)
+
+
+def test_the_spark_application_has_the_secrets_and_the_registry_of_prod(rendered: Rendered) -> None:
+    examples = render(EXAMPLES)
+    (application,) = of_kind(examples, "SparkApplication")
+    namespace = application["metadata"]["namespace"]
+    made = {
+        (one["metadata"]["namespace"], one["spec"]["target"]["name"]) for one in of_kind(examples, "ExternalSecret")
+    }
+    wanted = secrets_of([application])
+    assert wanted == {(namespace, "s3"), (namespace, "mlflow-pipelines")}
+    assert wanted <= made
+    variables = {one["name"]: one.get("value") for one in application["spec"]["driver"]["env"]}
+    services = {
+        one["metadata"]["name"]: one["metadata"]["namespace"] for one in of_kind(rendered("prod/platform"), "Service")
+    }
+    assert variables["MLFLOW_TRACKING_URI"] == f"http://mlflow.{services['mlflow']}:5000"
+    for pod in (application["spec"]["driver"], application["spec"]["executor"]):
+        assert {"secretRef": {"name": "s3"}} in pod["envFrom"]
+        assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["allowPrivilegeEscalation"]) == (
+            True,
+            False,
+        )
 
 
 PATCH = re.compile(r"patch inferenceservice \S+ --type merge --patch \\\n  '(\{.*?\})'", re.S)

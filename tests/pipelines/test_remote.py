@@ -90,6 +90,13 @@ def test_steps_without_a_registry_of_their_own_are_warned_about(host: Kubeflow, 
     assert "register" in warned.stderr
 
 
+def test_submit_starts_a_search_which_promotes_nothing(host: Kubeflow) -> None:
+    result = call("submit", "search", "--host", host.url, params={"trials": 4})
+    assert result.exit_code == 0, result.output
+    (run,) = host.runs
+    assert run["runtime_config"]["parameters"] == {"trials": 4}
+
+
 def test_schedule_makes_one_run_at_a_time_without_catch_up(host: Kubeflow) -> None:
     result = schedule(host)
     assert result.exit_code == 0, result.output
@@ -226,7 +233,7 @@ def test_a_host_that_nobody_answers_on_is_said_at_once() -> None:
         (("submit", "training"), {"epoch": 2}, "has no parameter 'epoch'; it takes"),
         (("submit", "training"), {"epochs": "two"}, "parameter 'epochs' is 'two'; expected Float"),
         (("submit", "monitoring"), {"log": "x"}, "needs the parameters ['history', 'labelled']"),
-        (("submit", "serving"), {}, "'serving' is not one of 'training', 'monitoring'"),
+        (("submit", "serving"), {}, "'serving' is not one of 'training', 'monitoring', 'search'"),
         (("schedule", "--cron", "0 6 * * *"), NEEDED, "has 5 fields; six are needed, seconds first"),
         (("schedule", "--cron", DAILY), {}, "needs the parameters ['history', 'labelled', 'log']"),
         (("submit", "--host", "kubeflow.example"), {}, "write it with http:// or https://"),

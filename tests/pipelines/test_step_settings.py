@@ -31,7 +31,7 @@ def tasks(spec: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: task for dag in dags for name, task in dag["tasks"].items()}
 
 
-@pytest.mark.parametrize("pipeline", ["training", "monitoring"])
+@pytest.mark.parametrize("pipeline", ["training", "monitoring", "search"])
 def test_every_step_has_limits_and_a_timeout_that_the_library_reads(pipeline: str) -> None:
     spec, platform = documents(COMPILED, pipeline)
     executors = spec["deploymentSpec"]["executors"]

@@ -19,6 +19,7 @@ from serving.bulk.score import score_file
 from serving.inference.engine import OnnxEngine
 from serving.inference.loading import PreparedModel
 
+ROOT = Path(__file__).parents[2]
 ROWS = 12_000
 PART_ROWS = 500
 
@@ -77,3 +78,26 @@ def test_spark_scores_as_score_does_and_goes_on_after_a_kill(source: Path, tiny_
     expected = pd.read_parquet(tmp_path / "expected.parquet")
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert report["truncated"] == expected["truncated"].sum()
+
+
+def test_spark_submit_runs_the_script_with_the_master_that_it_names(
+    source: Path, tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    target = tmp_path / "scored"
+    script = ROOT / "serving" / "bulk" / "spark_app.py"
+    submit = [str(Path(sys.executable).parent / "spark-submit"), "--master", "local[2]", "--name", "submitted"]
+    environment = os.environ | {
+        "MODEL_URI": str(tiny_bundle.folder),
+        "STATE_DIR": str(tmp_path / "state"),
+        "PYSPARK_PYTHON": sys.executable,
+        "PYTHONPATH": str(ROOT),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+    }
+    command = [*submit, str(script), str(source), str(target), "--part-rows", "4000"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    # spark-submit prints lines of its own after it.
+    report, _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
+    assert (report["rows"], report["parts"], report["scored_now"]) == (ROWS, 4, 4)
+    assert sum(report["labels"].values()) == ROWS - sum(report["refused"].values()) == ROWS - 3
+    assert pd.read_parquet(target)["row"].sort_values().tolist() == list(range(ROWS))

@@ -84,3 +84,21 @@ def test_every_step_of_a_training_run_has_a_figure(trained: Trained) -> None:
     assert figures["split"] == "train 240, validation 120, test 120"
     assert figures["gate"] == "accepted"
     assert figures["register"] == "version 1"
+
+
+def test_steps_that_run_in_parallel_have_a_line_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from pipelines.display.runner import _RunningPipeline
+    from pipelines.display.step_logs import StepEnded, StepStarted
+
+    (tmp_path / "outputs" / "run").mkdir(parents=True)
+    for screen in (Screen(), TerminalScreen(Console(force_terminal=True, width=100))):
+        running = _RunningPipeline(tmp_path / "outputs", tmp_path, screen)
+        for number in range(2):
+            (tmp_path / f"{number}.log").write_text("ValueError: planted\n")
+            running.show(StepStarted("trial", tmp_path / f"{number}.log"))
+        running.show(StepEnded("trial", succeeded=True))
+        running.show(StepEnded("trial", succeeded=False))
+        assert capsys.readouterr().out.count("trial") >= 2
+        assert running.failure().what == "the step 'trial'"
+        assert "planted" in running.failure().reason
+        assert running.step is None

@@ -85,3 +85,16 @@ def test_a_long_reason_is_cut(tmp_path: Path) -> None:
     reason = reason_of(log).splitlines()
     assert (reason[0], len(reason)) == ("line 0", 13)
     assert "the log has the whole message" in reason[-1]
+
+
+def test_trials_that_run_in_parallel_share_a_log_until_both_have_ended(tmp_path: Path) -> None:
+    started, ended = (
+        "10:00:00.0 - INFO - Executing task 'trial'\n",
+        "10:00:09.0 - INFO - Task 'trial' finished with status",
+    )
+    lines = [started, started, "    one\n", f"{ended} SUCCESS\n", "    other\n", f"{ended} FAILURE\n", "----\n"]
+    events = [event for event in split_output(lines, tmp_path) if not isinstance(event, OutputLine)]
+    assert [event.name for event in events if isinstance(event, StepStarted | StepEnded)] == ["trial"] * 4
+    logs = {path.name: path.read_text() for path in sorted(tmp_path.iterdir())}
+    assert logs["00-run.log"] == "----\n"
+    assert [line in logs["02-trial.log"] for line in ("    one\n", "    other\n")] == [True, True]
