@@ -7,6 +7,9 @@ the windows, the reference is sampled so that each of its domains has the same s
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -22,7 +25,8 @@ from monitoring.drift.unseen_words import WORD_OR_SYMBOL
 MIN_SOURCE_ROWS: Final = 20
 """A source with fewer rows is no domain of its own."""
 MIN_MATCHED_ROWS: Final = 25
-"""A reference that would have fewer rows in the current mix is left as it is."""
+"""A sample that would have fewer rows takes all rows of the domains that lack some, and rows of the others besides: a
+champion that was trained with few labels of a new domain must not be compared with the old domain alone."""
 FOLDS: Final = 5
 ROUNDS: Final = 3
 """How often the domain of labelled rows is predicted again from what was predicted before."""
@@ -42,36 +46,50 @@ def with_matching_mix(reference: pd.DataFrame, current: pd.DataFrame) -> pd.Data
     counts = reference[SOURCE].value_counts()
     if (counts >= MIN_SOURCE_ROWS).sum() < 2:
         return reference
-    known, found = _domains(reference, current)
-    return _sampled(reference, known, found)
+    domains = _domains(reference)
+    return _sampled(reference, domains.known, domains.predict([normalise(text) for text in current[TEXT]]))
 
 
-def _domains(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the predicted domain of each reference row and of each current row, as numbers."""
-    counts = reference[SOURCE].value_counts()
+@dataclass(frozen=True)
+class _Domains:
+    """The domains of a reference window."""
+
+    known: NDArray[np.int64]
+    """The predicted domain of each row, as a number."""
+    predict: Callable[[Sequence[str]], NDArray[np.int64]]
+    """Returns the domain of each text."""
+
+
+def _domains(reference: pd.DataFrame) -> _Domains:
+    texts = tuple(normalise(text) for text in reference[TEXT])
+    return _learned(texts, tuple(reference[SOURCE].astype(str)))
+
+
+@lru_cache(maxsize=2)  # A champion's reference window is compared with many windows.
+def _learned(texts: tuple[str, ...], sources: tuple[str, ...]) -> _Domains:
+    source = pd.Series(sources)
+    counts = source.value_counts()
     names = sorted(counts.index[counts >= MIN_SOURCE_ROWS])
-    source = reference[SOURCE].map({name: number for number, name in enumerate(names)}).fillna(-1).astype(int)
-    chosen = (source >= 0).to_numpy()
-    texts = [normalise(text) for text in reference[TEXT]]
+    numbers = source.map({name: number for number, name in enumerate(names)}).fillna(-1).astype(int)
+    chosen = (numbers >= 0).to_numpy()
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD_OR_SYMBOL, sublinear_tf=True)
     features = vectorizer.fit_transform(texts)
     classifier = LogisticRegression(class_weight="balanced", C=10.0)
-    targets = source.to_numpy()[chosen]
+    targets = numbers.to_numpy()[chosen]
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    changeable = (reference.loc[chosen, SOURCE] == FEEDBACK_SOURCE).to_numpy()
+    changeable = (source[chosen] == FEEDBACK_SOURCE).to_numpy()
     for _ in range(ROUNDS):  # Labels that people gave are of old and new domains: what resembles an old one is one.
         predicted = cross_val_predict(classifier, features[chosen], targets, cv=folds)
         moved = np.where(changeable, predicted, targets)
         if np.bincount(moved, minlength=len(names)).min() < MIN_SOURCE_ROWS:
             break
         targets = moved
-    known = np.zeros(len(reference), dtype=np.int64)
+    known = np.zeros(len(texts), dtype=np.int64)
     known[chosen] = cross_val_predict(classifier, features[chosen], targets, cv=folds)
     classifier.fit(features[chosen], targets)
     if not chosen.all():
         known[~chosen] = classifier.predict(features[~chosen])
-    found = classifier.predict(vectorizer.transform([normalise(text) for text in current[TEXT]]))
-    return known, found.astype(np.int64)
+    return _Domains(known, lambda rows: classifier.predict(vectorizer.transform(rows)).astype(np.int64))
 
 
 def _sampled(reference: pd.DataFrame, known: NDArray[np.int64], found: NDArray[np.int64]) -> pd.DataFrame:
@@ -79,10 +97,11 @@ def _sampled(reference: pd.DataFrame, known: NDArray[np.int64], found: NDArray[n
     available = np.bincount(known, minlength=domains)
     share = np.bincount(found, minlength=domains) / len(found)
     present = share > 0
-    rows = float(np.min(available[present] / share[present]))
-    if rows < MIN_MATCHED_ROWS:
-        return reference
+    rows = max(float(np.min(available[present] / share[present])), MIN_MATCHED_ROWS)
+    counts = np.minimum(np.round(rows * share).astype(int), available)
+    for domain in np.argsort(counts - available, kind="stable"):  # those with the most rows left come first
+        missing = max(MIN_MATCHED_ROWS - int(counts.sum()), 0)
+        counts[domain] += min(missing, int(available[domain] - counts[domain]))
     random = np.random.default_rng(0)
-    kept = [random.permutation(np.flatnonzero(known == domain))[: round(rows * share[domain])]
-            for domain in range(domains)]  # fmt: skip
+    kept = [random.permutation(np.flatnonzero(known == domain))[: counts[domain]] for domain in range(domains)]
     return reference.iloc[np.sort(np.concatenate(kept))].reset_index(drop=True)

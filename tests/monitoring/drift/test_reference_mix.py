@@ -48,3 +48,18 @@ def test_one_source_or_no_text_changes_nothing(reference: pd.DataFrame, tweets: 
     assert with_matching_mix(reference, tweets[["label"]]) is reference
     few = pd.concat([one, reference[400:410]])
     assert with_matching_mix(few, tweets) is few
+
+
+@pytest.mark.parametrize("labelled", [22, 26, 40])
+def test_few_rows_of_the_domain_are_enough_whatever_their_number(
+    reference: pd.DataFrame,
+    tweets: pd.DataFrame,
+    window: Callable[..., Window],
+    limits: Thresholds,
+    labelled: int,
+) -> None:
+    """With a fixed least number of rows, one row fewer compared all tweets with 400 reviews: drift for ever."""
+    few = reference[: 400 + labelled]
+    assert (with_matching_mix(few, tweets[150:])["source"] == "feedback").mean() > 0.3
+    report = compare(window(few), window(tweets[150:]), limits).report
+    assert (report.drift, report.reasons) == (False, ("every detector stays below its threshold",))
