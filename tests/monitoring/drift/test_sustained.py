@@ -51,6 +51,14 @@ def test_one_window_alone_is_not_enough_however_far_it_is() -> None:
     assert evidence_of(scores([0.0] * 10 + [100.0]), 0.0) < LIMITS.sustained.threshold
 
 
+def test_a_season_that_comes_back_is_no_evidence() -> None:
+    """The windows of a season are compared with another part of the reference window, whose level is another one."""
+    quiet = scores([0.0] * 24)
+    season = [Score(0.3, LIMITS.sustained.window_spread, 0.3)] * 8
+    assert evidence_of([*season[:4], *quiet, *season], 0.0) < LIMITS.sustained.threshold
+    assert evidence_of([*season[:4], *quiet, *scores([0.3] * 8)], 0.0) >= LIMITS.sustained.threshold
+
+
 def report(week: int, score: float, **changes: object) -> DriftReport:
     start, end = (MONDAY + timedelta(weeks=number) for number in (week, week + 1))
     measured = Measurement("unseen_words", "text", "mean_rise", score, 0.3, alarm=False)
