@@ -2,11 +2,11 @@
 
 Under no drift, the score of a detector varies around a level that belongs to the reference window of the champion. The
 level is estimated from the champion's earlier windows of the same kind, together with what calibration says about it,
-and each new score is expressed as its distance z from the estimate, in standard deviations. Without drift z is normal with the mean 0, so
-that exp(λz − λ²/2) has the mean 1: a bet at fair odds that pays if scores rise. The evidence multiplies the payouts and
-starts again at 1 whenever it falls below (an e-detector: Shin, Ramdas & Rinaldo, *E-detectors*, 2024). Without drift it
-reaches a threshold of N in less than one of N windows on average. A single window counts at most MAX_Z standard
-deviations, so that only a lasting shift reaches the threshold.
+and each new score is expressed as its distance z from the estimate, in standard deviations. Without drift z is normal
+with the mean 0, so that exp(λz − λ²/2) has the mean 1: a bet at fair odds that pays if scores rise. The evidence
+multiplies the payouts and starts again at 1 whenever it falls below (an e-detector: Shin, Ramdas & Rinaldo,
+*E-detectors*, 2024). Without drift it reaches a threshold of N in less than one of N windows on average. A single
+window counts at most MAX_Z standard deviations, so that only a lasting shift reaches the threshold.
 """
 
 from __future__ import annotations
