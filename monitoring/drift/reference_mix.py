@@ -70,19 +70,20 @@ def _learned(texts: tuple[str, ...], sources: tuple[str, ...]) -> _Domains:
     source = pd.Series(sources)
     counts = source.value_counts()
     names = sorted(counts.index[counts >= MIN_SOURCE_ROWS])
-    targets = source.map({name: number for number, name in enumerate(names)}).fillna(-1).astype(int).to_numpy()
+    numbers = source.map({name: number for number, name in enumerate(names)})
+    targets: NDArray[np.int64] = numbers.fillna(-1).to_numpy(dtype=np.int64)
     vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     features = vectorizer.fit_transform(texts)
     changeable = (source == FEEDBACK_SOURCE).to_numpy() & (targets >= 0)
     # Labels that people gave are of old and new domains: what resembles an old one is one.
-    moved = np.where(changeable, _cross_fitted(features, targets)[0].argmax(axis=1), targets)
+    moved = np.where(changeable, _cross_fitted(features, targets)[0].argmax(axis=1), targets).astype(np.int64)
     if np.bincount(moved[moved >= 0], minlength=len(names)).min() >= MIN_SOURCE_ROWS:
         targets = moved
     known, models = _cross_fitted(features, targets)
 
     def predict(rows: Sequence[str]) -> NDArray[np.float64]:
         new = vectorizer.transform(rows)
-        return np.mean([model.predict_proba(new) for model in models], axis=0)
+        return np.asarray(np.mean([model.predict_proba(new) for model in models], axis=0))
 
     return _Domains(known, predict)
 
