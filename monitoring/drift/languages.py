@@ -24,7 +24,7 @@ def language_alarm(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
     if not (_readable(reference) and _readable(current)):
         return []
     known = _languages_of(tuple(normalise(text) for text in reference[TEXT]))
-    foreign = [bool(known.reason(detect(normalise(text)))) for text in current[TEXT]]
+    foreign = [bool(known.reason(_language(normalise(text)))) for text in current[TEXT]]
     share = sum(foreign) / len(foreign)
     if share <= MAX_SHARE:
         return []
@@ -38,6 +38,12 @@ def language_alarm(reference: pd.DataFrame, current: pd.DataFrame) -> list[str]:
 def _languages_of(texts: tuple[str, ...]) -> Languages:
     """Return the languages of a reference window, which is compared with many windows."""
     return languages_of(texts)
+
+
+@lru_cache(maxsize=5_000)
+def _language(text: str) -> str:
+    """Return the language of a text; texts come again, in later windows and in simulated years."""
+    return detect(text)
 
 
 def _readable(frame: pd.DataFrame) -> bool:
