@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from math import exp, sqrt
+from math import exp, hypot, sqrt
 from typing import Final
 
 from monitoring.drift.drift_report import DriftReport
@@ -107,9 +107,10 @@ def _score(report: DriftReport, thresholds: Thresholds) -> Score | None:
     limits, sizes = thresholds.sustained, thresholds.window
     for measurement in report.measurements:
         if measurement.detector == limits.detector:
-            return Score(
-                measurement.score,
-                limits.window_spread * sqrt(sizes.current_rows / report.current_rows),
-                limits.reference_spread * sqrt(sizes.reference_rows / report.reference_rows),
-            )
+            level = limits.reference_spread * sqrt(sizes.reference_rows / report.reference_rows)
+            # Each window is compared with a sample of its own if the champion has several domains; samples of all rows
+            # do not differ.
+            left_out = 1 - report.reference_rows / min(report.reference_total, sizes.reference_rows)
+            window = limits.window_spread * sqrt(sizes.current_rows / report.current_rows)
+            return Score(measurement.score, hypot(window, level * sqrt(max(left_out, 0.0))), level)
     return None

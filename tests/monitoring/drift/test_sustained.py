@@ -62,8 +62,8 @@ def test_a_season_that_comes_back_is_no_evidence() -> None:
 def report(week: int, score: float, **changes: object) -> DriftReport:
     start, end = (MONDAY + timedelta(weeks=number) for number in (week, week + 1))
     measured = Measurement("unseen_words", "text", "mean_rise", score, 0.3, alarm=False)
-    made = replace(REPORT, window=f"week-{week}", model_version="1", reference_rows=467, measurements=(measured,),
-                   start=start.isoformat(), end=end.isoformat())  # fmt: skip
+    made = replace(REPORT, window=f"week-{week}", model_version="1", reference_rows=467, reference_total=467,
+                   measurements=(measured,), start=start.isoformat(), end=end.isoformat())  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -82,6 +82,12 @@ def test_the_report_gives_the_reason_and_the_verdict(tmp_path: Path) -> None:
     assert found[-1].is_sustained
     assert found[-1].reasons[0].startswith("sustained drift: unseen_words has risen above the level of this champion's")
     assert verdict_of(found[-1])[1].startswith("Sustained drift")
+
+
+def test_windows_that_are_compared_with_small_samples_of_the_reference_vary_more(tmp_path: Path) -> None:
+    """The level of the scores is not the same in all of them, as it is with one reference window for all."""
+    sampled = kept([0.0] * 4 + [0.4] * 6, History(str(tmp_path)), reference_rows=80, reference_total=700)
+    assert not any(entry.drift for entry in sampled)
 
 
 def test_a_new_champion_or_reference_starts_again(tmp_path: Path) -> None:
