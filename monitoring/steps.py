@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import pandas as pd
+
 from monitoring import alerts, drift_thresholds, policy
 from monitoring.drift.comparison import Check, Comparison, compare
 from monitoring.drift.drift_report import DriftReport
@@ -120,10 +122,11 @@ def store_labels(window: Window, url: str, *, log: str = "", history: str = "") 
     Example: `store_labels(window, "labelled.parquet", log=".local/predictions", history="history")`.
     """
     store = LabelStore(url)
-    rows = store.add(window.labels if len(window.labels) else window.labelled)
+    labels = [window.labels if len(window.labels) else window.labelled]
     if log and window.end:
         since = datetime.fromisoformat(window.end) - timedelta(days=LATE_LABEL_DAYS)
-        rows = store.add(late_labels(log, since=since, before=window.start, known=store.known_labels()))
+        labels.append(late_labels(log, since=since, before=window.start, known=store.known_labels()))
+    rows = store.add(pd.concat([part for part in labels if len(part)] or labels[:1], ignore_index=True))
     if history:
         History(history).add_stored_labels(window.name, rows)
     return store.keep_version() if rows else ""

@@ -18,7 +18,7 @@ from feature_checks.prediction_record import FeedbackRecord
 from serving.documents.decision import Reliance
 from serving.documents.extras import extras_of
 from serving.documents.language_sample import LanguageSample
-from serving.errors import DeadlineExceeded
+from serving.errors import DeadlineExceeded, ServingError
 from serving.inference.jobs import Sender
 from serving.loaded_model import LoadedModel
 from serving.predictor import Predictor
@@ -174,9 +174,15 @@ class Handlers:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(deadline):
-                return await loop.run_in_executor(self._parser, parse, *arguments)
+                result = await loop.run_in_executor(self._parser, _result_or_error, parse, *arguments)
         except TimeoutError as error:
             raise DeadlineExceeded from error
+        if isinstance(result, ServingError):
+            try:
+                raise result
+            finally:
+                del result
+        return result
 
     async def feedback(self, body: bytes, user: str = "") -> FeedbackRecord:
         """Store the label in the body of a feedback request of `user`, and return it.
@@ -187,6 +193,18 @@ class Handlers:
         record = parse_feedback(body)
         self._predictor.store_feedback(record, user)
         return record
+
+
+def _result_or_error(parse: Callable[..., T], *arguments: Any) -> T | ServingError:
+    """Return the result of `parse`, or the error that it raises, without its traceback.
+
+    The traceback refers to the frames that hold a large body, and the future of the thread to the error: together they
+    would stay in memory until the next full garbage collection.
+    """
+    try:
+        return parse(*arguments)
+    except ServingError as error:
+        return error.with_traceback(None)
 
 
 def _text_bytes(request: InferRequest) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -30,6 +31,10 @@ from monitoring.drift_thresholds import Thresholds
 
 DOMAIN: Final = "domain"
 DOMAIN_SCORE: Final = "domain_score"
+
+SHORT_CHARS: Final = 500
+"""The words of texts of at most this length are kept for the next comparison, in about 50 MB at most."""
+_ANALYZER: Final = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD_OR_SYMBOL).build_analyzer()
 
 Family = Literal["text", "prediction"]
 Method = Literal["partial_auc", "wasserstein_normed", "jensen_shannon", "mean_rise"]
@@ -107,7 +112,7 @@ def with_domain_scores(
         return reference, current
     texts = [normalise(text) for frame in (reference, current) for text in frame[TEXT]]
     is_current = np.repeat([0, 1], [len(reference), len(current)])
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD_OR_SYMBOL, sublinear_tf=True)
+    vectorizer = TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True)
     classifier = LogisticRegression(class_weight="balanced", solver="liblinear")
     folds = StratifiedKFold(5, shuffle=True, random_state=seed)
     features = vectorizer.fit_transform(texts)
@@ -116,6 +121,15 @@ def with_domain_scores(
         reference.assign(**{DOMAIN_SCORE: scores[: len(reference)]}),
         current.assign(**{DOMAIN_SCORE: scores[len(reference) :]}),
     )
+
+
+def _words_and_pairs(text: str) -> list[str]:
+    return _of_short_text(text) if len(text) <= SHORT_CHARS else list(_ANALYZER(text))
+
+
+@lru_cache(maxsize=5_000)  # A reference window is compared with many windows.
+def _of_short_text(text: str) -> list[str]:
+    return list(_ANALYZER(text))
 
 
 def available(reference: pd.DataFrame, current: pd.DataFrame) -> list[Detector]:

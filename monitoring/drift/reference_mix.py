@@ -7,25 +7,28 @@ the windows, the reference is sampled so that each of its domains has the same s
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import StratifiedKFold
 
 from feature_checks.contract import FEEDBACK_SOURCE, SOURCE, TEXT, normalise
-from monitoring.drift.unseen_words import WORD_OR_SYMBOL
 
 MIN_SOURCE_ROWS: Final = 20
 """A source with fewer rows is no domain of its own."""
 MIN_MATCHED_ROWS: Final = 25
-"""A reference that would have fewer rows in the current mix is left as it is."""
+"""A sample that would have fewer rows takes all rows of the domains that lack some, and rows of the others besides: a
+champion that was trained with few labels of a new domain must not be compared with the old domain alone."""
 FOLDS: Final = 5
-ROUNDS: Final = 3
-"""How often the domain of labelled rows is predicted again from what was predicted before."""
+PARTS: Final = 3
+"""Parts of a domain by how sure the classifiers are, each with the same number of current rows."""
 
 
 def with_matching_mix(reference: pd.DataFrame, current: pd.DataFrame) -> pd.DataFrame:
@@ -42,36 +45,78 @@ def with_matching_mix(reference: pd.DataFrame, current: pd.DataFrame) -> pd.Data
     counts = reference[SOURCE].value_counts()
     if (counts >= MIN_SOURCE_ROWS).sum() < 2:
         return reference
-    known, found = _domains(reference, current)
+    domains = _domains(reference)
+    known, found = _strata(domains.known, domains.predict([normalise(text) for text in current[TEXT]]))
     return _sampled(reference, known, found)
 
 
-def _domains(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the predicted domain of each reference row and of each current row, as numbers."""
-    counts = reference[SOURCE].value_counts()
+@dataclass(frozen=True)
+class _Domains:
+    """The domains of a reference window."""
+
+    known: NDArray[np.float64]
+    """The probability of each domain for each row (n × domains), by classifiers that have not seen the row."""
+    predict: Callable[[Sequence[str]], NDArray[np.float64]]
+    """Returns the probability of each domain for each text, by the same classifiers."""
+
+
+def _domains(reference: pd.DataFrame) -> _Domains:
+    texts = tuple(normalise(text) for text in reference[TEXT])
+    return _learned(texts, tuple(reference[SOURCE].astype(str)))
+
+
+@lru_cache(maxsize=2)  # A champion's reference window is compared with many windows.
+def _learned(texts: tuple[str, ...], sources: tuple[str, ...]) -> _Domains:
+    source = pd.Series(sources)
+    counts = source.value_counts()
     names = sorted(counts.index[counts >= MIN_SOURCE_ROWS])
-    source = reference[SOURCE].map({name: number for number, name in enumerate(names)}).fillna(-1).astype(int)
-    chosen = (source >= 0).to_numpy()
-    texts = [normalise(text) for text in reference[TEXT]]
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD_OR_SYMBOL, sublinear_tf=True)
+    numbers = source.map({name: number for number, name in enumerate(names)})
+    targets: NDArray[np.int64] = numbers.fillna(-1).to_numpy(dtype=np.int64)
+    vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=(1, 4), sublinear_tf=True)
     features = vectorizer.fit_transform(texts)
-    classifier = LogisticRegression(class_weight="balanced", C=10.0)
-    targets = source.to_numpy()[chosen]
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    changeable = (reference.loc[chosen, SOURCE] == FEEDBACK_SOURCE).to_numpy()
-    for _ in range(ROUNDS):  # Labels that people gave are of old and new domains: what resembles an old one is one.
-        predicted = cross_val_predict(classifier, features[chosen], targets, cv=folds)
-        moved = np.where(changeable, predicted, targets)
-        if np.bincount(moved, minlength=len(names)).min() < MIN_SOURCE_ROWS:
-            break
+    changeable = (source == FEEDBACK_SOURCE).to_numpy() & (targets >= 0)
+    # Labels that people gave are of old and new domains: what resembles an old one is one.
+    moved = np.where(changeable, _cross_fitted(features, targets)[0].argmax(axis=1), targets).astype(np.int64)
+    if np.bincount(moved[moved >= 0], minlength=len(names)).min() >= MIN_SOURCE_ROWS:
         targets = moved
-    known = np.zeros(len(reference), dtype=np.int64)
-    known[chosen] = cross_val_predict(classifier, features[chosen], targets, cv=folds)
-    classifier.fit(features[chosen], targets)
-    if not chosen.all():
-        known[~chosen] = classifier.predict(features[~chosen])
-    found = classifier.predict(vectorizer.transform([normalise(text) for text in current[TEXT]]))
-    return known, found.astype(np.int64)
+    known, models = _cross_fitted(features, targets)
+
+    def predict(rows: Sequence[str]) -> NDArray[np.float64]:
+        new = vectorizer.transform(rows)
+        return np.asarray(np.mean([model.predict_proba(new) for model in models], axis=0))
+
+    return _Domains(known, predict)
+
+
+def _cross_fitted(features: Any, targets: NDArray[np.int64]) -> tuple[NDArray[np.float64], list[LogisticRegression]]:
+    """Return the probability of each domain for each row, and the classifiers of all folds; -1 is no domain."""
+    models = []
+    known = np.zeros((len(targets), int(targets.max()) + 1))
+    chosen = np.flatnonzero(targets >= 0)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(chosen, targets[chosen])
+    for train, held_out in folds:
+        model = LogisticRegression(class_weight="balanced", C=10.0)
+        models.append(model.fit(features[chosen[train]], targets[chosen[train]]))
+        known[chosen[held_out]] = model.predict_proba(features[chosen[held_out]])
+    if len(others := np.flatnonzero(targets < 0)):
+        known[others] = np.mean([model.predict_proba(features[others]) for model in models], axis=0)
+    return known, models
+
+
+def _strata(known: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the stratum of each reference row and of each current row: its domain, and how sure that is.
+
+    Texts of a new domain that resemble an old one are thus compared with rows between the two, not with typical ones.
+    """
+    strata = [probabilities.argmax(axis=1) * PARTS for probabilities in (known, found)]
+    sure = [probabilities.max(axis=1) for probabilities in (known, found)]
+    for domain in range(found.shape[1]):
+        chosen = [rows == domain * PARTS for rows in strata]
+        if chosen[1].sum() >= PARTS * MIN_SOURCE_ROWS:
+            edges = np.quantile(sure[1][chosen[1]], np.arange(1, PARTS) / PARTS)
+            for rows, those, values in zip(strata, chosen, sure, strict=True):
+                rows[those] += np.searchsorted(edges, values[those])
+    return strata[0], strata[1]
 
 
 def _sampled(reference: pd.DataFrame, known: NDArray[np.int64], found: NDArray[np.int64]) -> pd.DataFrame:
@@ -79,10 +124,11 @@ def _sampled(reference: pd.DataFrame, known: NDArray[np.int64], found: NDArray[n
     available = np.bincount(known, minlength=domains)
     share = np.bincount(found, minlength=domains) / len(found)
     present = share > 0
-    rows = float(np.min(available[present] / share[present]))
-    if rows < MIN_MATCHED_ROWS:
-        return reference
+    rows = max(float(np.min(available[present] / share[present])), MIN_MATCHED_ROWS)
+    counts = np.minimum(np.round(rows * share).astype(int), available)
+    for domain in np.argsort(counts - available, kind="stable"):  # those with the most rows left come first
+        missing = max(MIN_MATCHED_ROWS - int(counts.sum()), 0)
+        counts[domain] += min(missing, int(available[domain] - counts[domain]))
     random = np.random.default_rng(0)
-    kept = [random.permutation(np.flatnonzero(known == domain))[: round(rows * share[domain])]
-            for domain in range(domains)]  # fmt: skip
+    kept = [random.permutation(np.flatnonzero(known == domain))[: counts[domain]] for domain in range(domains)]
     return reference.iloc[np.sort(np.concatenate(kept))].reset_index(drop=True)

@@ -14,7 +14,7 @@ from components.datasets import icwsm2014
 from components.evaluation.behaviour import load_cases
 from feature_checks.contract import GROUP_ID, SOURCE, SPLIT, TEXT
 from feature_checks.splits import assign_splits, without_held_out_texts
-from pipelines.simulation.scenarios import ANCHOR, FAULTS
+from pipelines.simulation.scenarios import ANCHOR, FAULTS, SCENARIOS, WEEKS
 
 FIRST_SHARE: Final = 0.6
 """Share of the training reviews of the anchor domain that the first model is trained on; the others are sent."""
@@ -87,7 +87,12 @@ def with_fault(week: pd.DataFrame, fault: str) -> pd.DataFrame:
 
 
 def texts(reviews: pd.DataFrame) -> list[str]:
-    """Return every text that a year may hold: the reviews, those as faults leave them, and behavioural cases."""
+    """Return every text that a year may hold: the reviews, those as faults leave them, and behavioural cases.
+
+    Of a domain that no scenario sends, only the test rows are needed.
+    """
+    sent = {domain for scenario in SCENARIOS.values() for week in range(WEEKS) for domain in scenario.mix(week)}
+    needed = reviews[reviews[SOURCE].isin(sent) | (reviews[SPLIT] == "test")]
     anchor = reviews[reviews[SOURCE] == ANCHOR]
     broken = [text for fault in FAULTS for text in with_fault(anchor, fault)[TEXT]]
-    return [*reviews[TEXT], *broken, *(text for case in load_cases() for text in case.texts())]
+    return [*needed[TEXT], *broken, *(text for case in load_cases() for text in case.texts())]

@@ -17,6 +17,8 @@ SECOND: Final = "nyt"
 START: Final = 12
 """The week (from 0) in which the traffic of a scenario starts to change."""
 
+WEEKS: Final = 52
+"""Length of a year."""
 
 SETTLED: Final = 4
 """Weeks after a shift within which the loop must have followed it."""

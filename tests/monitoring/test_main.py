@@ -104,7 +104,7 @@ def test_drift_in_the_log_twice_is_retraining(
         log = write_log(rows, date=day)
         time = f"{day}T11:00:00.000+00:00"
         labels = [
-            {"request_id": f"{day}-{index}", "item": 0, "timestamp": time, "label": "neutral"} for index in range(60)
+            {"request_id": f"{day}-{index}", "item": 0, "timestamp": time, "label": "neutral"} for index in range(210)
         ]
         write_log(labels, date=day, kind=FEEDBACK)
     history, mlflow = tmp_path / "history", f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -130,8 +130,8 @@ def test_drift_in_the_log_twice_is_retraining(
     assert [decision["action"] for decision in decisions] == ["WATCH", "RETRAIN"]
     assert run("decide", "--history", history)["action"] == "WATCH"
     assert len(list(tmp_path.glob("mlartifacts/*/artifacts/report/report.html"))) == 2
-    assert len(pd.read_parquet(tmp_path / "new.parquet")) == 120
-    assert 100 < len((tmp_path / "requests.jsonl").read_text(encoding="utf-8").splitlines()) < 250
+    assert len(pd.read_parquet(tmp_path / "new.parquet")) == 420
+    assert len((tmp_path / "requests.jsonl").read_text(encoding="utf-8").splitlines()) == 40  # those without a label
     outcome = run("outcome", "--history", history, "--version", "2", "--promoted", "--reason", "the gate accepted it")
     assert (outcome["version"], outcome["promoted"]) == ("2", True)
     site = run("site", "--history", history, "--output", tmp_path / "site")["site"]

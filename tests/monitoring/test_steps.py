@@ -29,7 +29,7 @@ def history(tmp_path: Path) -> History:
 
 def add_drift(history: History, day: int) -> None:
     start, end = f"2026-11-{day}T00:00:00.000+00:00", f"2026-11-{day + 1}T00:00:00.000+00:00"
-    made = replace(REPORT, window=f"day-{day}", start=start, end=end, drift=True, model_version="3", trainable_rows=100)
+    made = replace(REPORT, window=f"day-{day}", start=start, end=end, drift=True, model_version="3", trainable_rows=400)
     history.add_report(made, MORNING)
 
 

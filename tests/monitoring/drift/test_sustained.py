@@ -51,11 +51,19 @@ def test_one_window_alone_is_not_enough_however_far_it_is() -> None:
     assert evidence_of(scores([0.0] * 10 + [100.0]), 0.0) < LIMITS.sustained.threshold
 
 
+def test_a_season_that_comes_back_is_no_evidence() -> None:
+    """The windows of a season are compared with another part of the reference window, whose level is another one."""
+    quiet = scores([0.0] * 24)
+    season = [Score(0.3, LIMITS.sustained.window_spread, 0.3)] * 8
+    assert evidence_of([*season[:4], *quiet, *season], 0.0) < LIMITS.sustained.threshold
+    assert evidence_of([*season[:4], *quiet, *scores([0.3] * 8)], 0.0) >= LIMITS.sustained.threshold
+
+
 def report(week: int, score: float, **changes: object) -> DriftReport:
     start, end = (MONDAY + timedelta(weeks=number) for number in (week, week + 1))
     measured = Measurement("unseen_words", "text", "mean_rise", score, 0.3, alarm=False)
-    made = replace(REPORT, window=f"week-{week}", model_version="1", reference_rows=467, measurements=(measured,),
-                   start=start.isoformat(), end=end.isoformat())  # fmt: skip
+    made = replace(REPORT, window=f"week-{week}", model_version="1", reference_rows=467, reference_total=467,
+                   measurements=(measured,), start=start.isoformat(), end=end.isoformat())  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -84,6 +92,12 @@ def test_sustained_drift_withholds_the_expected_accuracy(tmp_path: Path) -> None
     drifted = with_evidence(earlier, report(12, TENTH, **known), LIMITS)
     assert drifted.drift
     assert drifted.accuracy_in_words.startswith("withheld: in a window with drift")
+
+
+def test_windows_that_are_compared_with_small_samples_of_the_reference_vary_more(tmp_path: Path) -> None:
+    """The level of the scores is not the same in all of them, as it is with one reference window for all."""
+    sampled = kept([0.0] * 4 + [0.4] * 6, History(str(tmp_path)), reference_rows=80, reference_total=700)
+    assert not any(entry.drift for entry in sampled)
 
 
 def test_a_new_champion_or_reference_starts_again(tmp_path: Path) -> None:
