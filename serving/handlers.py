@@ -124,7 +124,7 @@ class Handlers:
         if request.extras:
             prediction = await self._with_extras(request, model, call)
         else:
-            prediction = await self._prediction(request, model, call)
+            prediction = self._recall(request, model) or await self._score(model, request.normalised, request, call)
         prediction.truncated += request.truncated
         scored = time.monotonic()
         reply = wire.reply(prediction, request, call.request_id)
@@ -144,12 +144,13 @@ class Handlers:
         self._languages.observe(request.texts[0], model.languages)
         return reply, prediction
 
-    async def _prediction(self, request: InferRequest, model: LoadedModel, call: Call) -> Prediction:
+    def _recall(self, request: InferRequest, model: LoadedModel) -> Prediction | None:
+        """Return the prediction if it is in the memory cache as a whole."""
+        if tracing.tracer is None:
+            return self._predictor.recall(model, request.normalised)
         began = time.monotonic()
         prediction = self._predictor.recall(model, request.normalised)
-        if prediction is None:
-            return await self._score(model, request.normalised, request, call)
-        if tracing.tracer is not None:
+        if prediction is not None:
             tracing.step("cache", began, time.monotonic(), {"sentiment.cached": len(request.texts)})
         return prediction
 
@@ -165,7 +166,7 @@ class Handlers:
             return await self._score(model, texts, request, call)
 
         with model.in_use():
-            prediction = await self._prediction(request, model, call)
+            prediction = self._recall(request, model) or await score(request.normalised)
             prediction.extras = await extras_of(request.extras, request, prediction, score, reliance)
         return prediction
 

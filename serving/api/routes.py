@@ -151,7 +151,8 @@ class Routes:
             if request.taken:
                 self._budget.give_back(request.taken)
         self._count(route.protocol, reply.status, request.model_version)
-        return reply._replace(headers=self._headers(reply, request.request_id, decision))
+        headers = self._headers(reply, request.request_id, decision)
+        return Reply(reply.status, reply.body, reply.content_type, headers)
 
     async def _limit(self, request: HttpRequest) -> Decision | None:
         client = request.scope.get("client")
