@@ -21,6 +21,9 @@ from pipelines.local import LocalRun
 from tests.support.launcher_rules import problems, registry_problems
 
 
+REVISION = "0123abc"
+
+
 @dataclass(frozen=True)
 class Pipeline:
     """Runs `python -m pipelines.run local` in its state folder."""
@@ -96,9 +99,10 @@ def new_state(tmp_path_factory: pytest.TempPathFactory, data_cache: Path) -> Pat
 
 @contextmanager
 def own_state(state: Path) -> Iterator[None]:
-    """Make a state folder the one of this process too."""
+    """Make a state folder the one of this process too, and state a revision, because git need not be installed."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STATE_DIR", str(state))
+        patch.setenv("GIT_REVISION", REVISION)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield
 

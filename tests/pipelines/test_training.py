@@ -18,7 +18,7 @@ from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
 from pipelines.local import LocalRun
 
-from .conftest import Pipeline, Trained
+from .conftest import REVISION, Pipeline, Trained
 
 BEFORE_GATE = (*("ingest", "check", "require-data", "split", "train", "evaluate", "export", "verify", "gate"),)
 
@@ -78,9 +78,9 @@ def test_the_run_in_mlflow_has_parameters_curves_and_reports(accepted: LocalRun)
     assert run.data.tags["data_digest"].startswith(dataset.dataset.digest)
     assert {tag.key: tag.value for tag in dataset.tags} == {"mlflow.data.context": "training"}
     assert run.data.tags["pipeline_run_id"]
-    assert {"mlflow.source.git.commit", "data_source"} <= run.data.tags.keys()
+    assert run.data.tags["data_source"].endswith("good.csv")
     assert run.data.tags["data_digest"]
-    assert run.data.tags["git_revision"]
+    assert {run.data.tags[name] for name in ("git_revision", "mlflow.source.git.commit")} == {REVISION}
     assert len(client.get_metric_history(run_id, "loss")) > 1
     assert run.data.metrics["test_macro_f1"] > run.data.metrics["test_baseline_macro_f1"]
     assert {item.path for item in client.list_artifacts(run_id)} >= {"check", "evaluation", "verification", "gate"}

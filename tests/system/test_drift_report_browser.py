@@ -107,7 +107,7 @@ def test_the_evaluation_is_a_page_that_opens_offline(
     assert_sound_everywhere(page, tmp_path / "evaluation" / "report.html")
     assert "macro-F1 of the VADER baseline" in page.find("main").text
     pictures = page.find_all("figure img")
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert all(picture.rect["width"] > 100 and picture.accessible_name for picture in pictures)
 
 
