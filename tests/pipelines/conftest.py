@@ -20,7 +20,6 @@ from pipelines.compiling import COMPILED
 from pipelines.local import LocalRun
 from tests.support.launcher_rules import problems, registry_problems
 
-
 REVISION = "0123abc"
 
 
