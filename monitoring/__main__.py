@@ -182,11 +182,15 @@ def calibrate(
     output: Annotated[Path, typer.Option(help="JSON file to write the measurement to.")] = Path("calibration.json"),
     thresholds: ThresholdsFile = drift_thresholds.DEFAULT,
 ) -> None:
-    """Choose the margins in the thresholds file, from windows without drift."""
+    """Choose the margins from windows without drift, and write them into the thresholds file."""
     from monitoring.calibration import margins
     from monitoring.calibration.partitions import read_reviews
+    from monitoring.windows.window import WindowError
 
-    calibration = margins.calibrate(read_reviews(*data), drift_thresholds.load(thresholds), family.value, sizes)
+    try:
+        calibration = margins.calibrate(read_reviews(*data), drift_thresholds.load(thresholds), family.value, sizes)
+    except WindowError as error:
+        _refuse(str(error))
     margins.write_margins(thresholds, calibration)
     margins.save(output, calibration)
     _print_json({name: getattr(calibration, name) for name in ("margins", "false_alarms", "partitions")})
@@ -206,9 +210,14 @@ def claim(
     """Measure how often windows with and without drift alarm, and print a Markdown table."""
     from monitoring.calibration import alarm_rates
     from monitoring.calibration.partitions import read_reviews
+    from monitoring.windows.window import WindowError
 
-    others = {name: read_reviews(path) for name, _, path in (value.partition("=") for value in other)}
-    rates = alarm_rates.alarm_rates(read_reviews(*data), others, drift_thresholds.load(thresholds), family.value, sizes)
+    limits = drift_thresholds.load(thresholds)
+    try:
+        others = {name: read_reviews(path) for name, _, path in (value.partition("=") for value in other)}
+        rates = alarm_rates.alarm_rates(read_reviews(*data), others, limits, family.value, sizes)
+    except WindowError as error:
+        _refuse(str(error))
     alarm_rates.save(output, rates)
     typer.echo(alarm_rates.table(rates))
 

@@ -52,7 +52,8 @@ def _show(source: str, report: DataReport) -> None:
         _print_table(report.problems)
     warnings = sum(problem.severity == "warning" for problem in report.problems)
     if report.ok:
-        typer.echo(f"The data may be used; {warnings} warnings." if warnings else "The data may be used.")
+        counted = f"; {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else ""
+        typer.echo(f"The data may be used{counted}.")
     else:
         typer.echo("Training would refuse the data. Mend the problems marked critical, then run the check again.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 NEWEST_PREDICTIONS: Final = 500
 """Rows of a local monitoring window: the size that the drift thresholds are calibrated for."""
+OF_THE_SEARCH: Final = frozenset({"max_rows", "trials", "seeds", "seed"})
+"""Parameters of a search that a training with its result does not take over."""
 _VERBOSE: Final = typer.Option(False, "--verbose", help="Show everything that the steps print.")
 
 
@@ -72,7 +75,9 @@ def search(
         screen.note(f"report  {report}")
         screen.note(f"logs    {run.logs}")
         options = (report.parent / "options.txt").read_text(encoding="utf-8")
-        screen.note(f"train   review-sentiment train {source} {options}".replace("  --", " --"))
+        data = [shlex.quote(source)] if source else []
+        given = [f"--param {shlex.quote(text)}" for text in param if text.partition("=")[0] not in OF_THE_SEARCH]
+        screen.note(" ".join(("train   review-sentiment train", *data, *given, options.strip())))
 
 
 def monitor(

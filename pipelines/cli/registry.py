@@ -79,7 +79,10 @@ def prune(
                 f"--days is {days:g}; the gate counts the rejected versions of {thresholds.load().gate.attempt_days} "
                 "days, so that many are kept at least"
             )
-        for version in retention.rejected_versions(days):
+        versions = retention.rejected_versions(days)
+        if not versions:
+            typer.echo(f"no rejected version is older than {days:g} days")
+        for version in versions:
             if yes:
                 retention.remove(version)
             typer.echo(f"version {version} {'deleted' if yes else 'would be deleted'}")

@@ -153,3 +153,18 @@ def test_calibration_and_claim_are_commands(tmp_path: Path, reviews: pd.DataFram
     result = CliRunner().invoke(app, [str(one) for one in ("claim", *common, "--other", f"tweets={other}")])
     assert "| 100% tweets | 40 of 40 | 100.0% | 91.2% to 100.0% |" in result.stdout
     assert len(json.loads(output.read_text(encoding="utf-8"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"), [(["text"], "expected 'group_id'"), (["text", "group_id"], "expected more rows")]
+)
+def test_unusable_calibration_data_is_refused(
+    columns: list[str], said: str, tmp_path: Path, reviews: pd.DataFrame
+) -> None:
+    data, chosen = tmp_path / "reviews.parquet", tmp_path / "thresholds.toml"
+    shutil.copyfile(thresholds.DEFAULT, chosen)
+    reviews[columns].head(100).to_parquet(data)
+    for command in (["calibrate"], ["claim", "--other", f"tweets={data}"]):
+        result = CliRunner().invoke(app, [*command, "--data", str(data), "--thresholds", str(chosen)])
+        assert (result.exit_code, said in result.stderr) == (2, True)
+    assert chosen.read_bytes() == thresholds.DEFAULT.read_bytes()

@@ -54,7 +54,7 @@ def test_prune_keeps_the_attempts_that_the_gate_counts() -> None:
     result = CliRunner().invoke(app, ["prune", "--days", "30"])
     assert result.exit_code == 2
     assert "the gate counts the rejected versions of 365 days" in " ".join(result.output.split())
-    assert CliRunner().invoke(app, ["prune"]).output == ""
+    assert CliRunner().invoke(app, ["prune"]).output == "no rejected version is older than 365 days\n"
 
 
 @pytest.mark.usefixtures("versions")
