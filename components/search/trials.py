@@ -17,7 +17,7 @@ import pandas as pd
 
 from components.modelling.torch_classifier import TorchClassifier
 from components.registry.client import connect, open_experiment
-from components.registry.lineage import Lineage, data_digest, take_injected_run
+from components.registry.lineage import Lineage, data_digest, log_data, take_injected_run
 from components.search.space import DEFAULTS, Suggestion, Trial
 from components.train import TrainingSettings, train
 from feature_checks.contract import LABEL, MAX_LENGTH, MODEL_NAME, SPLIT, TEXT
@@ -47,14 +47,17 @@ def open_search(data: Path, lineage: Lineage, settings: Mapping[str, Any]) -> st
     """
     take_injected_run()
     open_experiment()
+    frame = pd.read_parquet(data)
     tags = {
-        "data_digest": data_digest(pd.read_parquet(data)),
+        "data_digest": data_digest(frame),
         "data_source": lineage.source,
         "extra_data": lineage.extra_data,
         "pipeline_run": lineage.pipeline_run,
         "pipeline_run_id": lineage.pipeline_run_id,
     }
     run_id = _create_run("search", {name: value for name, value in tags.items() if value})
+    # Before any trial: two that run in parallel would both try to add the data set, and MLflow refuses the second.
+    log_data(run_id, frame, lineage)
     for name, value in settings.items():
         connect().log_param(run_id, f"search.{name}", value)
     return run_id

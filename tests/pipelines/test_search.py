@@ -90,6 +90,10 @@ def test_mlflow_has_a_run_for_the_search_each_trial_and_each_training(searched: 
         assert {run.data.params["train.seed"] for run in trainings} == {str(seed) for seed in range(SEEDS)}
         assert {run.data.params["train.epochs"] for run in trainings} == {runs[trial].data.params["train.epochs"]}
     assert all(run.info.status == "FINISHED" for run in runs.values())
+    # The search adds the data set that its trials name, because two of them at once could not both add it.
+    digests = {each.dataset.digest for run in runs.values() for each in run.inputs.dataset_inputs}
+    assert digests == {each.dataset.digest for each in runs[search].inputs.dataset_inputs}
+    assert len(digests) == 1
     shown = {Path(path.path).name for path in client.list_artifacts(search, ARTIFACT)}
     assert {f"{plot}.png" for plot in PLOTS} <= shown | {"importances.png"}
     assert client.search_registered_models() == []
