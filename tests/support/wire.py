@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from grpc import aio
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from feature_checks.bundle import Bundle, FileDigest, Manifest
 from serving.api.connection import HttpProtocol
+from serving.api.grpc_services import add_services
 from serving.api.routes import Routes
+from serving.api.servicer import Servicer
 from serving.inference.engine import FakeEngine
 from serving.inference.loading import PreparedModel
 from serving.predictor import Predictor
@@ -49,6 +53,18 @@ async def listen(settings: Settings, **uvicorn: Any) -> Wire:
     client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"accept-encoding": ""}, timeout=30)
     await predictor.open()
     return Wire(predictor, routes, client, settings, limiter, listener, state)
+
+
+@asynccontextmanager
+async def grpc_channel(wire: Wire) -> AsyncIterator[aio.Channel]:
+    """Serve the predictor of a wire over gRPC too, with every service, and yield a channel to it."""
+    server = aio.server()
+    add_services(server, Servicer(wire.predictor, wire.limiter, wire.settings))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield channel
+    await server.stop(0)
 
 
 @dataclass

@@ -16,9 +16,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from serving.access.keys import entry, new_key
-from serving.api.grpc_services import add_services
-from serving.api.servicer import Servicer
-from tests.support.wire import Wire
+from tests.support.wire import Wire, grpc_channel
 
 SHOP, DESK = new_key(), new_key()
 PREDICT = "/v1/models/sentiment:predict"
@@ -103,13 +101,8 @@ async def test_a_key_with_its_own_allowance_is_limited_where_others_are_not(
 @pytest.fixture
 async def channel(guarded: Wire) -> AsyncIterator[aio.Channel]:
     """A channel to the gRPC server with every service."""
-    server = aio.server()
-    add_services(server, Servicer(guarded.predictor, guarded.limiter, guarded.settings))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield channel
-    await server.stop(0)
+    async with grpc_channel(guarded) as opened:
+        yield opened
 
 
 async def test_grpc_asks_for_the_key_in_its_metadata(channel: aio.Channel) -> None:

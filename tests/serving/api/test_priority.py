@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Literal
 
 import pytest
@@ -14,10 +15,8 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from feature_checks.classifier import EncodedText, Probabilities
-from serving.api.grpc_services import add_services
-from serving.api.servicer import Servicer
 from serving.inference.engine import FakeEngine
-from tests.support.wire import Wire
+from tests.support.wire import Wire, grpc_channel
 
 Protocol = Literal["v1", "v2", "grpc"]
 PROTOCOLS: tuple[Protocol, ...] = ("v1", "v2", "grpc")
@@ -79,20 +78,13 @@ class Client:
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[[Wire], Any]]:
     """Return a client of a server's REST and gRPC ports."""
-    ends: list[Any] = []
+    ends = AsyncExitStack()
 
     async def make(wire: Wire) -> Client:
-        server = aio.server()
-        add_services(server, Servicer(wire.predictor, wire.limiter, wire.settings))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        channel = aio.insecure_channel(f"127.0.0.1:{port}")
-        ends.extend((channel.close(), server.stop(0)))
-        return Client(wire, channel)
+        return Client(wire, await ends.enter_async_context(grpc_channel(wire)))
 
-    yield make
-    for end in ends:
-        await end
+    async with ends:
+        yield make
 
 
 async def computing(engine: Recorder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,9 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from feature_checks.contract import LABELS
-from serving.api.grpc_services import add_services
-from serving.api.servicer import Servicer, peer_address
+from serving.api.servicer import peer_address
 from serving.inference.engine import FakeEngine
-from tests.support.wire import VERSION, Wire
+from tests.support.wire import VERSION, Wire, grpc_channel
 
 
 @dataclass
@@ -40,22 +40,14 @@ class Remote:
 @pytest.fixture
 async def make_remote(make_wire: Callable[..., Any]) -> AsyncIterator[Callable[..., Any]]:
     """Make a client and its servicer with the given settings."""
-    ends: list[Any] = []
+    ends = AsyncExitStack()
 
     async def make(**changes: Any) -> Remote:
         wire = await make_wire(**changes)
-        server = aio.server()
-        servicer = Servicer(wire.predictor, wire.limiter, wire.settings)
-        add_services(server, servicer)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        channel = aio.insecure_channel(f"127.0.0.1:{port}")
-        ends.extend((channel.close(), server.stop(0)))
-        return Remote(GRPCInferenceServiceStub(channel), wire)
+        return Remote(GRPCInferenceServiceStub(await ends.enter_async_context(grpc_channel(wire))), wire)
 
-    yield make
-    for end in ends:
-        await end
+    async with ends:
+        yield make
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,9 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 from feature_checks.bundle import MAX_ERROR, BundleError
 from feature_checks.documents import max_error
 from feature_checks.documents.max_error import LIMITS, MaxErrors
-from serving.api.grpc_services import add_services
-from serving.api.servicer import Servicer
 from serving.settings import Settings
 from tests.serving.documents.test_extras import PolarEngine
-from tests.support.wire import VERSION, Wire
+from tests.support.wire import VERSION, Wire, grpc_channel
 
 PREDICT = "/v1/models/sentiment:predict"
 CLEAR, UNCLEAR = "It is a superb camera.", "It has two buttons."
@@ -44,20 +43,13 @@ async def make(make_wire: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.fixture
 async def connect() -> AsyncIterator[Callable[[Wire], Any]]:
     """Connect a gRPC client to the predictor of a wire."""
-    ends: list[Any] = []
+    ends = AsyncExitStack()
 
     async def connected(wire: Wire) -> Any:
-        server = aio.server()
-        add_services(server, Servicer(wire.predictor, wire.limiter, wire.settings))
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        channel = aio.insecure_channel(f"127.0.0.1:{port}")
-        ends.extend((channel.close(), server.stop(0)))
-        return GRPCInferenceServiceStub(channel)
+        return GRPCInferenceServiceStub(await ends.enter_async_context(grpc_channel(wire)))
 
-    yield connected
-    for end in ends:
-        await end
+    async with ends:
+        yield connected
 
 
 async def v1(wire: Wire, **members: Any) -> list[list[str]]:
