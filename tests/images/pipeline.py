@@ -91,5 +91,5 @@ def report_alone(client: docker.DockerClient, pipeline: LocalRun, folder: Path) 
 def _run_on_split(client: docker.DockerClient, pipeline: LocalRun, folder: Path, arguments: list[str]) -> None:
     shared_folder(folder)
     data = pipeline.artifact("split", "split_data")
-    volumes = {str(data): {"bind": DATA, "mode": "ro"}, str(folder): {"bind": "/work", "mode": "rw"}}
-    run(client, COMPONENTS, ["python", "-m", *arguments, "--output", "/work/output"], volumes=volumes)
+    volumes = {str(data): {"bind": DATA, "mode": "ro"}, str(folder): {"bind": "/scratch", "mode": "rw"}}
+    run(client, COMPONENTS, ["python", "-m", *arguments, "--output", "/scratch/output"], volumes=volumes)
