@@ -16,7 +16,8 @@ from typing import Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from serving.api.request import CLOSE, Receive, Reply, Scope
+from serving.api.reply_writer import send_reply, take_body
+from serving.api.request import Receive, Scope
 from serving.api.routes import Routes
 from serving.settings import Settings
 
@@ -49,10 +50,10 @@ class HttpProtocol(HttpToolsProtocol):
     _opened = 0.0
     _unparsed = b""
     """What has arrived and waits until the requests before it are answered."""
-    _progress = False
-    """Whether the last piece completed the headers of a request or held a part of a body."""
-    _in_body = False
-    """Whether the body of the latest request has begun and not ended."""
+    _body_progress = False
+    """Whether the last piece held a part of a body."""
+    _idle_since: float | None = None
+    """When the latest reply was written, in the loop's time, as long as nothing has arrived after it."""
     _head_bytes = 0
     """How many bytes have arrived since the last progress."""
 
@@ -78,26 +79,19 @@ class HttpProtocol(HttpToolsProtocol):
         return min(idle, key=lambda other: other.cycle is not None, default=None)
 
     def data_received(self, data: bytes) -> None:
-        """Take in bytes of requests, and note when the first one of the next request arrived."""
+        """Take in bytes of requests."""
         if self._unparsed or self.pipeline or len(data) > _PIECE_BYTES:
             self._unparsed += data
             self._parse()
         else:
-            self._begin()
             self._parse_piece(data)
-
-    def _begin(self) -> None:
-        self._unset_keepalive_if_required()
-        if self._first_byte is None and not self.answering:
-            self._first_byte = self.loop.time()
 
     def _parse(self) -> None:
         """Parse what has arrived, piece by piece, until a request must wait for its turn."""
         data, end = self._unparsed, 0
         self._unparsed = b""
-        self._begin()
         while end < len(data) and not self.pipeline and not self.transport.is_closing():
-            size = _BODY_PIECE_BYTES if self._in_body else _PIECE_BYTES
+            size = _BODY_PIECE_BYTES if self.answering and self.cycle.more_body else _PIECE_BYTES
             self._parse_piece(data[end : end + size])
             end += size
         if end < len(data) and not self.transport.is_closing():
@@ -105,32 +99,27 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
 
     def _parse_piece(self, piece: bytes) -> None:
-        self._progress = False
+        cycle, self._idle_since, self._body_progress = self.cycle, None, False
         try:
             self.parser.feed_data(piece)
         except httptools.HttpParserUpgrade:  # the request is answered over HTTP/1.1, as RFC 9110 allows
-            self._progress = True
+            pass
         except httptools.HttpParserError as error:
             self.send_400_response(str(error))
             return
-        self._head_bytes = 0 if self._progress else self._head_bytes + len(piece)
+        if self._first_byte is None and not self.answering:
+            self._first_byte = self.loop.time()
+        if self._body_progress or cycle is not self.cycle:
+            self._head_bytes = 0
+            return
+        self._head_bytes += len(piece)
         if self._head_bytes > _MAX_HEAD_BYTES:
             self._refuse(431, b"headers: found more than %d bytes; send fewer" % _MAX_HEAD_BYTES)
 
-    def on_headers_complete(self) -> None:
-        """Start the request, or queue it behind the one that is being answered."""
-        self._progress = True
-        super().on_headers_complete()
-
     def on_body(self, body: bytes) -> None:
         """Take in a part of the body."""
-        self._progress = self._in_body = True
+        self._body_progress = True
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Note the end of the request."""
-        self._in_body = False
-        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Start the next request. Nothing more is read while requests that have arrived wait for their turn.
@@ -139,7 +128,13 @@ class HttpProtocol(HttpToolsProtocol):
         take the time in which their replies could be written.
         """
         self._first_byte = None
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self._idle_since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
         if self.pipeline:
             self.flow.pause_reading()
         elif self._unparsed and not self.transport.is_closing():
@@ -152,7 +147,10 @@ class HttpProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def close_if_slow(self, now: float, settings: Settings) -> None:
-        """Close the connection if its client sends headers, or reads a reply, too slowly; `now` is the loop's time."""
+        """Close the connection if its client reads a reply, or sends headers or the next request, too slowly.
+
+        `now` is the loop's time. uvicorn would set and cancel a timer for each request instead.
+        """
         unread = self.transport.get_write_buffer_size()
         if unread != self._unread[0]:
             self._unread = (unread, now)
@@ -161,7 +159,10 @@ class HttpProtocol(HttpToolsProtocol):
                 self.transport.abort()
         elif not self.answering:
             since = self._opened if self._first_byte is None and self.cycle is None else self._first_byte
-            if since is not None and now - since > settings.header_timeout_seconds:
+            slow = since is not None and now - since > settings.header_timeout_seconds
+            early = self.cycle is not None and self.cycle.more_body  # the rest of the answered request is awaited
+            longest = settings.header_timeout_seconds if early else settings.keep_alive_seconds
+            if slow or (self._idle_since is not None and now - self._idle_since > longest):
                 self.transport.close()
 
     def idle(self, now: float) -> bool:
@@ -216,35 +217,11 @@ async def close_slow_connections(connections: Collection[Any], settings: Setting
 async def _answer(cycle: RequestResponseCycle, routes: Routes) -> None:
     try:
         scope, receive = cast("Scope", cycle.scope), cast("Receive", cycle.receive)
-        reply = await routes.answer(scope, receive, whole=not cycle.more_body)
+        reply = await routes.answer(scope, receive, None if cycle.more_body else take_body(cycle))
         if cycle.flow.write_paused:
             await cycle.flow.drain()
         if not cycle.disconnected:
-            _send(cycle, reply)
+            send_reply(cycle, reply)
     except Exception:  # a defect of ours must not leave the client waiting
         logger.exception("a connection is closed without an answer")
         cycle.transport.close()
-
-
-def _send(cycle: RequestResponseCycle, reply: Reply) -> None:
-    """Write the reply and update uvicorn's state of the connection."""
-    if CLOSE in reply.headers:
-        cycle.keep_alive = False
-    elif not cycle.keep_alive:
-        reply = reply._replace(headers=(*reply.headers, CLOSE))
-    cycle.response_started = cycle.response_complete = True
-    cycle.transport.write(_message(cycle, reply))
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
-
-
-def _message(cycle: RequestResponseCycle, reply: Reply) -> bytes:
-    parts = [STATUS_LINE[reply.status]]
-    parts += [b"%b: %b\r\n" % header for header in cycle.default_headers]
-    parts += [b"%b: %b\r\n" % header for header in reply.headers]
-    parts.append(b"\r\n")
-    if cycle.scope["method"] != "HEAD":
-        parts.append(reply.body)
-    return b"".join(parts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+import os
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -21,8 +22,10 @@ Headers = tuple[tuple[bytes, bytes], ...]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON: Final = b"application/json"
-_SMALL_BODY_BYTES: Final = 4096
+_SHORT_BODY_BYTES: Final = 4096
 """A body that is at most so long, and arrives at once, does not count towards the budget."""
+_IDS_PER_CALL: Final = 256
+"""How many request ids one call of the operating system provides."""
 CLOSE: Final = (b"connection", b"close")
 """The header of the last reply on a connection."""
 
@@ -40,6 +43,17 @@ class Reply(NamedTuple):
     headers: Headers = ()
 
 
+def request_ids() -> Iterator[str]:
+    """Yield request ids, 32 hexadecimal digits each, without end. Only one thread may use the iterator.
+
+    They are random, so that nobody can guess the id of another user's request and label it.
+    """
+    while True:
+        digits = os.urandom(16 * _IDS_PER_CALL).hex()
+        for start in range(0, len(digits), 32):
+            yield digits[start : start + 32]
+
+
 def json_reply(content: Any, status: int = 200) -> Reply:
     """Return a reply whose body is `content` as JSON."""
     return Reply(status, orjson.dumps(content))
@@ -53,14 +67,16 @@ def error_reply(error: ServingError) -> Reply:
 class HttpRequest(Call):
     """One HTTP request."""
 
-    __slots__ = ("headers", "receive", "scope", "taken", "whole")
+    __slots__ = ("arrived", "headers", "receive", "scope", "taken")
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: str, deadline: float, whole: bool) -> None:
-        """Take the ASGI `scope` and `receive`; `whole` states that the complete body has already arrived."""
+    def __init__(
+        self, scope: Scope, receive: Receive, request_id: str, deadline: float, arrived: bytes | None = None
+    ) -> None:
+        """Take the ASGI `scope` and `receive`; `arrived` is the body if all of it is there already."""
         super().__init__(request_id, deadline)
         self.scope = scope
         self.receive = receive
-        self.whole = whole
+        self.arrived = arrived
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """The headers by lower-case name; of a repeated header the last value."""
         self.taken = 0
@@ -76,6 +92,13 @@ class HttpRequest(Call):
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
 
+    def short_body(self, limit: int) -> bytes | None:
+        """Return the body if it has arrived, is short and is not encoded; `body` would return the same more slowly."""
+        body = self.arrived
+        if body is None or len(body) > min(limit, _SHORT_BODY_BYTES) or b"content-encoding" in self.headers:
+            return None
+        return body
+
     async def body(self, limit: int, budget: BodyBudget) -> bytes:
         """Return the request body, which may have at most `limit` bytes, and take its bytes from `budget`.
 
@@ -85,13 +108,20 @@ class HttpRequest(Call):
         length = self.headers.get(b"content-length", b"")
         if length.isdigit() and int(length) > limit:
             raise TooLarge(f"body: found {int(length)} bytes; send at most {limit}")
-        if self.whole:
-            return await self._read(limit, budget)
+        if self.arrived is not None:
+            return self._accept(self.arrived, limit, budget)
         try:
             async with asyncio.timeout_at(self.deadline):
                 return await self._read(limit, budget)
         except TimeoutError as error:
             raise DeadlineExceeded from error
+
+    def _accept(self, body: bytes, limit: int, budget: BodyBudget) -> bytes:
+        if len(body) > limit:
+            raise TooLarge(f"body: found more than {limit} bytes; send at most {limit}")
+        if len(body) > _SHORT_BODY_BYTES:
+            self.take(len(body), budget)
+        return body
 
     def take(self, count: int, budget: BodyBudget) -> None:
         """Take bytes from the budget until the reply is made. Raises Overloaded if it is used up."""
@@ -101,10 +131,8 @@ class HttpRequest(Call):
     async def _read(self, limit: int, budget: BodyBudget) -> bytes:
         message = await self._next()
         body: bytes = message.get("body", b"")
-        if not message.get("more_body") and len(body) <= limit:
-            if len(body) > _SMALL_BODY_BYTES:
-                self.take(len(body), budget)
-            return body
+        if not message.get("more_body"):
+            return self._accept(body, limit, budget)
         parts, size = [body], len(body)
         try:
             self.take(size, budget)

@@ -29,9 +29,9 @@ from serving.api.request import (
     error_reply,
     head,
     json_reply,
+    request_ids,
     traced,
 )
-from serving.api.request_ids import request_ids
 from serving.api.routing import Route, RouteTable
 from serving.errors import NotReady, ServingError
 from serving.handlers import CLOUD_EVENT, EXPLAIN, V1, V2, Handlers, WireFormat
@@ -117,14 +117,14 @@ class Routes:
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         await send({"type": "http.response.body", "body": reply.body})
 
-    def answer(self, scope: Scope, receive: Receive, *, whole: bool = False) -> Awaitable[Reply]:
-        """Return the reply to one request; `whole` states that its complete body has already arrived.
+    def answer(self, scope: Scope, receive: Receive, arrived: bytes | None = None) -> Awaitable[Reply]:
+        """Return the reply to one request; `arrived` is its body if all of it is there already.
 
         The call is cancelled, or raises ClientLeft, if the client closes the connection before the reply.
         """
         path, method = scope["path"], scope["method"]
         deadline = asyncio.get_running_loop().time() + self.settings.request_timeout_seconds
-        request = HttpRequest(scope, receive, next(self._request_ids), deadline, whole)
+        request = HttpRequest(scope, receive, next(self._request_ids), deadline, arrived)
         route, request.version = self._table.find(path)
         answer = self._answer(request, route, method, path)
         return answer if tracing.tracer is None or not route.limited else traced(request, route.name, answer)
@@ -151,8 +151,7 @@ class Routes:
             if request.taken:
                 self._budget.give_back(request.taken)
         self._count(route.protocol, reply.status, request.model_version)
-        headers = self._headers(reply, request.request_id, decision)
-        return Reply(reply.status, reply.body, reply.content_type, headers)
+        return Reply(reply.status, reply.body, reply.content_type, self._headers(reply, request.request_id, decision))
 
     async def _limit(self, request: HttpRequest) -> Decision | None:
         client = request.scope.get("client")
@@ -217,7 +216,8 @@ class Routes:
     async def _handle(
         self, wire: WireFormat[bytes, R], request: HttpRequest, header_length: bytes | None = None
     ) -> tuple[R, Prediction]:
-        return await self._handlers.infer(wire, request, await self._body(request), header_length)
+        body = request.short_body(self.settings.max_body_bytes) or await self._body(request)
+        return await self._handlers.infer(wire, request, body, header_length)
 
     async def _feedback(self, request: HttpRequest) -> Reply:
         body = await self._body(request, MAX_FEEDBACK_BYTES)

@@ -18,7 +18,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 
 from serving.api.caller import Caller, Callers
 from serving.api.rate_limit_headers import rate_limit_headers, require_allowed
-from serving.api.request_ids import request_ids
+from serving.api.request import request_ids
 from serving.errors import NotFound, RequestError, ServingError, Unauthorised
 from serving.handlers import INLINE_BYTES, Call, Handlers, WireFormat
 from serving.memory import MessageIntake

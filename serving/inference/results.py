@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,8 +16,7 @@ from serving.inference.jobs import Job
 from serving.telemetry import tracing
 
 
-@dataclass(frozen=True)
-class ScoredTexts:
+class ScoredTexts(NamedTuple):
     """The results of n texts, in their order."""
 
     probabilities: Probabilities

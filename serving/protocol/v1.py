@@ -17,6 +17,7 @@ from serving.protocol.common import (
     InferRequest,
     Prediction,
     check_count,
+    check_texts,
     kind,
     max_values,
     parse_object,
@@ -54,6 +55,8 @@ def request_of(content: dict[str, Any], max_texts: int) -> InferRequest:
         raise RequestError(f'instances: found {type_name}; expected a list such as ["…"] or [{{"text": "…"}}]')
     check_count(len(instances), max_texts, "instances")
     texts = [_text_of(instance, index) for index, instance in enumerate(instances)]
+    if len(content) == 1:  # as nearly every request: looking for options would take as long as all the above
+        return InferRequest(texts, check_texts(texts, "instances"))
     outputs = _outputs(content.get("outputs"))
     options = Options.of(content.get("parameters"))
     texts, normalised, cut = options.accept(texts, "instances")

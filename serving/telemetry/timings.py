@@ -49,9 +49,8 @@ class Telemetry:
         self._predict.observe(steps.score)
         self._postprocess.observe(steps.reply)
         self._request[protocol].observe(sum(steps))
-        for label, counter in enumerate(metrics.PREDICTIONS_BY_LABEL):
-            if count := prediction.labels.count(label):
-                counter.inc(count)
+        for label in set(prediction.labels):
+            metrics.PREDICTIONS_BY_LABEL[label].inc(prediction.labels.count(label))
         self._confidence.extend(prediction.confidence)
         if prediction.truncated:
             metrics.TRUNCATED_TEXTS.inc(prediction.truncated)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from feature_checks.bundle import Bundle
+from serving.api.connection import close_slow_connections
 from serving.inference.engine import FakeEngine
 from serving.telemetry import metrics
 from tests.support.live_server import LiveServer, live
@@ -138,11 +139,13 @@ async def test_a_client_that_leaves_is_not_waited_for(make_wire: Callable[..., A
 
 
 async def test_a_body_that_never_ends_is_504_and_the_connection_closed(make_wire: Callable[..., Any]) -> None:
-    wire = await make_wire(request_timeout_seconds=0.2)
+    wire = await make_wire(request_timeout_seconds=0.2, header_timeout_seconds=0.5)
+    guard = asyncio.create_task(close_slow_connections(wire.state.connections, wire.settings))
     async with asyncio.timeout(10):
         reader, writer = await asyncio.open_connection(*wire.address)
         writer.write(PREDICT[:-5])
         answer = await reader.read()
         writer.close()
+    guard.cancel()
     assert answer.startswith(b"HTTP/1.1 504 ")
     assert b"deadline" in answer

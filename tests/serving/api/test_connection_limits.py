@@ -40,6 +40,23 @@ async def test_a_connection_without_whole_headers_is_closed(make_wire: Callable[
     guard.cancel()
 
 
+async def test_a_connection_is_kept_between_requests_and_closed_when_it_stays_idle(
+    make_wire: Callable[..., Any],
+) -> None:
+    wire: Wire = await make_wire(keep_alive_seconds=2, header_timeout_seconds=0.5)
+    guard = asyncio.create_task(close_slow_connections(wire.state.connections, wire.settings))
+    reader, writer = await asyncio.open_connection(*wire.address)
+    started = asyncio.get_running_loop().time()
+    for _ in range(4):
+        writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"}")).startswith(b"HTTP/1.1 200 ")
+        await asyncio.sleep(0.7)  # longer than a request's headers may take
+    assert await ended(reader) == b""
+    assert asyncio.get_running_loop().time() - started > 4 * 0.7 + 1
+    writer.close()
+    guard.cancel()
+
+
 async def test_a_new_connection_takes_the_place_of_an_idle_one(make_wire: Callable[..., Any]) -> None:
     wire: Wire = await make_wire(max_connections=2)
     idle = [await asyncio.open_connection(*wire.address) for _ in range(2)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from itertools import islice
 
-from serving.api.request_ids import request_ids
+from serving.api.request import request_ids
 
 
 def test_ids_are_128_bits_in_hex_and_differ_across_and_within_servers() -> None:
