@@ -21,6 +21,7 @@ from serving.documents.language_sample import LanguageSample
 from serving.errors import DeadlineExceeded, ServingError
 from serving.inference.jobs import Sender
 from serving.loaded_model import LoadedModel
+from serving.memory import most_text_bytes
 from serving.predictor import Predictor
 from serving.protocol.cloud_events import Attributes, event_reply, parse_event
 from serving.protocol.common import InferRequest, Prediction
@@ -51,15 +52,21 @@ class WireFormat(Generic[C, R]):
     """Takes the content, the length of the JSON part before binary tensors and the most texts allowed."""
     reply: Callable[[Prediction, InferRequest, str], R]
     """Takes the prediction, the request that it answers and the request id."""
+    most_text_bytes: Callable[[C], int]
+    """Returns the most memory that the texts of a content can take."""
 
 
 INLINE_BYTES: Final = 64 * 1024
 """A longer content is parsed in a thread, so that the event loop can answer other requests meanwhile."""
 
-V1: Final[WireFormat[bytes, bytes]] = WireFormat(len, "v1", parse_predict, predict_reply)
-CLOUD_EVENT: Final[WireFormat[bytes, tuple[bytes, Attributes]]] = WireFormat(len, "v1", parse_event, event_reply)
-EXPLAIN: Final[WireFormat[bytes, bytes]] = WireFormat(len, "v1", parse_explain, explain_reply)
-V2: Final[WireFormat[bytes, tuple[bytes, int | None]]] = WireFormat(len, "v2", parse_infer, infer_reply)
+V1: Final[WireFormat[bytes, bytes]] = WireFormat(len, "v1", parse_predict, predict_reply, most_text_bytes)
+CLOUD_EVENT: Final[WireFormat[bytes, tuple[bytes, Attributes]]] = WireFormat(
+    len, "v1", parse_event, event_reply, most_text_bytes
+)
+EXPLAIN: Final[WireFormat[bytes, bytes]] = WireFormat(len, "v1", parse_explain, explain_reply, most_text_bytes)
+V2: Final[WireFormat[bytes, tuple[bytes, int | None]]] = WireFormat(
+    len, "v2", parse_infer, infer_reply, most_text_bytes
+)
 
 
 class Call:
@@ -110,8 +117,11 @@ class Handlers:
         if wire.size(content) <= INLINE_BYTES:
             request = wire.parse(content, header_length, self._max_texts)
             return await self._answer(wire, call, request, started)
-        request = await self.in_thread(call.deadline, wire.parse, content, header_length, self._max_texts)
-        with self._predictor.bodies.holding(_text_bytes(request)):
+        bodies = self._predictor.bodies
+        # The texts are counted before there are any, because parsing a body at the limit takes nine times its memory.
+        with bodies.holding(wire.most_text_bytes(content)):
+            request = await self.in_thread(call.deadline, wire.parse, content, header_length, self._max_texts)
+        with bodies.holding(_text_bytes(request)):
             return await self._answer(wire, call, request, started)
 
     async def _answer(

@@ -46,6 +46,24 @@ def return_freed_memory() -> None:
     trim(0)
 
 
+_FOUR_BYTE_LEADS: Final = tuple(bytes([lead]) for lead in range(0xF0, 0xF5))
+"""The first bytes of the characters outside the Basic Multilingual Plane in UTF-8 (RFC 3629)."""
+
+
+def most_text_bytes(content: bytes) -> int:
+    """Return the most memory that the texts in a body can take, as they were sent and as the model reads them.
+
+    A character takes as many bytes as the widest one of its text (PEP 393). JSON may write it as an escape.
+
+    Example: `most_text_bytes('["a😀"]'.encode())` is 8 times the length of the body.
+    """
+    if any(lead in content for lead in _FOUR_BYTE_LEADS) or b"\\ud" in content or b"\\uD" in content:
+        width = 4
+    else:
+        width = 1 if content.isascii() and b"\\u" not in content else 2
+    return 2 * width * len(content)
+
+
 class BodyBudget:
     """How many bytes of requests the server holds at the same time. Belongs to the event loop.
 

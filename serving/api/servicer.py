@@ -21,7 +21,7 @@ from serving.api.rate_limit_headers import rate_limit_headers, require_allowed
 from serving.api.request import request_ids
 from serving.errors import NotFound, RequestError, ServingError, Unauthorised
 from serving.handlers import INLINE_BYTES, Call, Handlers, WireFormat
-from serving.memory import MessageIntake
+from serving.memory import MessageIntake, most_text_bytes
 from serving.predictor import Predictor
 from serving.protocol import metadata
 from serving.protocol.common import InferRequest, quoted
@@ -43,13 +43,17 @@ class _Sized(NamedTuple):
     """The ModelInferRequest."""
     size: int
     """Its bytes on the wire: protobuf would encode the message again to tell them."""
+    most_text_bytes: int
+    """The most memory that its texts can take; 0 if the message is short."""
 
 
 def _parse(content: _Sized, header_length: bytes | None, max_texts: int) -> InferRequest:
     return parse_message(content.message, header_length, max_texts)
 
 
-_GRPC: Final[WireFormat[_Sized, Any]] = WireFormat(attrgetter("size"), "grpc", _parse, message_reply)
+_GRPC: Final[WireFormat[_Sized, Any]] = WireFormat(
+    attrgetter("size"), "grpc", _parse, message_reply, attrgetter("most_text_bytes")
+)
 _MANAGED: Final = "clients cannot load or unload models; move the registry's alias instead"
 
 
@@ -162,7 +166,8 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
             if not isinstance(content, bytes):  # the client has closed its side
                 raise RequestError("message: found none; expected one ModelInferRequest")
             with self.predictor.bodies.holding(len(content)):
-                sized = _Sized(await self._message(content, call.deadline), len(content))
+                most = most_text_bytes(content) if len(content) > INLINE_BYTES else 0
+                sized = _Sized(await self._message(content, call.deadline), len(content), most)
                 del content
                 call.version = sized.message.model_version or None
                 self._check_name(sized.message.model_name)

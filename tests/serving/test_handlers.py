@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,7 @@ async def test_the_loop_answers_others_while_a_large_request_is_parsed(make_wire
         turns_at_the_end.append(turns)
         return V1.parse(body, header_length, max_texts)
 
-    slow = WireFormat(V1.size, "v1", parse, V1.reply)
+    slow = replace(V1, parse=parse)
     body = orjson.dumps({"instances": ["It is good." * 50] * 200})
     call = Call("a", asyncio.get_running_loop().time() + 30)
     answering = asyncio.create_task(handlers.infer(slow, call, body))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 
 import orjson
 import pytest
 
 from serving.handlers import _text_bytes
-from serving.memory import BodyBudget
+from serving.memory import BodyBudget, most_text_bytes
 from serving.protocol.v1 import parse_predict
 from serving.settings import Settings
 
@@ -24,7 +25,7 @@ def test_the_largest_request_in_the_widest_characters_fits_the_default_budget() 
     body = orjson.dumps({"instances": texts})
     assert 0.98 * settings.max_body_bytes < len(body) <= settings.max_body_bytes
     request = parse_predict(body, None, settings.max_texts)
-    assert len(body) + _text_bytes(request) <= settings.max_bodies_bytes
+    assert _text_bytes(request) <= most_text_bytes(body) <= settings.max_bodies_bytes - len(body)
 
 
 @pytest.mark.parametrize("wide", [False, True])
@@ -32,6 +33,17 @@ async def test_a_text_that_the_model_reads_as_it_is_counts_once(wide: bool) -> N
     text = "a" * 9_999 + ("\U0001f600" if wide else "b")
     request = parse_predict(orjson.dumps({"instances": [text]}), None, 1)
     assert _text_bytes(request) == pytest.approx(10_000 * (4 if wide else 1), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "times"), [("plain  text", 2), ("na\u00efve  text", 4), ("\U0001f600  text", 8), ("\u20ac  text", 4)]
+)
+@pytest.mark.parametrize("escaped", [False, True])
+def test_the_memory_of_texts_is_bounded_before_they_are_parsed(text: str, times: int, escaped: bool) -> None:
+    instances = [text * 500] * 4
+    body = json.dumps({"instances": instances}).encode() if escaped else orjson.dumps({"instances": instances})
+    assert most_text_bytes(body) == times * len(body)
+    assert _text_bytes(parse_predict(body, None, 10)) <= most_text_bytes(body)
 
 
 async def test_freed_memory_is_returned_once_for_many_requests(monkeypatch: pytest.MonkeyPatch) -> None:
