@@ -1,0 +1,94 @@
+"""The INT8 graph of a BERT classifier against the FP32 graph that optimum exports."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from components.modelling.bert_graph import Bert
+from components.modelling.quantization import quantize
+from feature_checks.bundle import FP32_MODEL, Bundle
+from feature_checks.classifier import OnnxClassifier
+from tests.support.tiny_models import easy_reviews, export_tiny
+
+SENTENCES: list[str] = easy_reviews()["text"].sample(120, random_state=0).tolist()
+TEXTS = [*SENTENCES, " ".join(SENTENCES[:8]), "!"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model with random biases and norms: those of a new model are zeros and ones, which hide errors."""
+
+    bundle: Bundle
+    path: Path
+    config: dict[str, Any]
+
+    @property
+    def fp32(self) -> OnnxClassifier:
+        return OnnxClassifier(self.bundle, model=self.path)
+
+    def int8(self, folder: Path, config: dict[str, Any]) -> OnnxClassifier:
+        fp32, path = self.fp32, folder / "int8.onnx"
+        quantize(self.path, path, (fp32.feed([text]) for text in fp32.encode(TEXTS[:60])), config)
+        return OnnxClassifier(self.bundle, model=path)
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    folder = tmp_path_factory.mktemp("biased")
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_checkpoint)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith(".bias"):
+                parameter.normal_(0, 0.5)
+            elif "LayerNorm" in name:
+                parameter.uniform_(0.5, 2.0)
+            elif "embeddings" not in name:
+                parameter.mul_(0.3)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_checkpoint).save_pretrained(folder)
+    bundle = export_tiny(folder, folder / "export")
+    return Exported(bundle, folder / "export" / FP32_MODEL, json.loads((folder / "config.json").read_text()))
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["own graph", "rewritten graph"])
+def test_probabilities_are_those_of_fp32(exported: Exported, tmp_path: Path, known: bool) -> None:
+    served = exported.int8(tmp_path, exported.config if known else {})
+    expected, found = exported.fp32.probabilities(TEXTS), served.probabilities(TEXTS)
+    assert np.ptp(expected, axis=0).max() > 0.1, "the texts must get different answers"
+    assert np.abs(found - expected).max() < 0.1
+    assert np.abs(found - expected).mean() < 0.02
+    alone = np.concatenate([served.probabilities([text]) for text in TEXTS[-9:]])
+    np.testing.assert_array_equal(alone, served.run(served.encode(TEXTS[-9:])))
+
+
+def test_one_multiplication_makes_queries_keys_and_values(exported: Exported, tmp_path: Path) -> None:
+    exported.int8(tmp_path, exported.config)
+    nodes = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
+    layers = exported.config["num_hidden_layers"]
+    assert nodes.count("MatMulIntegerToFloat") == 4 * layers
+    assert nodes.count("MultiHeadAttention") == layers
+    assert "MatMul" not in nodes
+
+
+@pytest.mark.parametrize(
+    "other", [{"model_type": "roberta"}, {"hidden_act": "relu"}, {"position_embedding_type": "relative_key"}, {}]
+)
+def test_the_graph_of_another_architecture_is_rewritten(exported: Exported, other: dict[str, str]) -> None:
+    model = onnx.load(exported.path)
+    assert Bert.of(model, exported.config | other if other else {}) is None
+    assert Bert.of(model, exported.config) is not None
+
+
+def test_a_model_with_an_unknown_layer_is_rewritten(exported: Exported) -> None:
+    model = onnx.load(exported.path)
+    assert Bert.of(model, exported.config | {"num_hidden_layers": 3}) is None
