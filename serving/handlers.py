@@ -119,7 +119,7 @@ class Handlers:
             return await self._answer(wire, call, request, started)
         bodies = self._predictor.bodies
         # The texts are counted before there are any, because parsing a body at the limit takes nine times its memory.
-        with bodies.holding(wire.most_text_bytes(content)):
+        with bodies.holding(await self.in_thread(call.deadline, wire.most_text_bytes, content)):
             request = await self.in_thread(call.deadline, wire.parse, content, header_length, self._max_texts)
         with bodies.holding(_text_bytes(request)):
             return await self._answer(wire, call, request, started)

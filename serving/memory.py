@@ -57,10 +57,13 @@ def most_text_bytes(content: bytes) -> int:
 
     Example: `most_text_bytes('["a😀"]'.encode())` is 8 times the length of the body.
     """
-    if any(lead in content for lead in _FOUR_BYTE_LEADS) or b"\\ud" in content or b"\\uD" in content:
+    escapes = b"\\" in content and b"\\u" in content  # the first search takes a tenth of the second one's time
+    if escapes and (b"\\ud" in content or b"\\uD" in content):
         width = 4
+    elif content.isascii():
+        width = 2 if escapes else 1
     else:
-        width = 1 if content.isascii() and b"\\u" not in content else 2
+        width = 4 if any(lead in content for lead in _FOUR_BYTE_LEADS) else 2
     return 2 * width * len(content)
 
 

@@ -44,7 +44,11 @@ class _Sized(NamedTuple):
     size: int
     """Its bytes on the wire: protobuf would encode the message again to tell them."""
     most_text_bytes: int
-    """The most memory that its texts can take; 0 if the message is short."""
+    """The most memory that its texts can take."""
+
+
+def _decode(content: bytes, max_texts: int) -> _Sized:
+    return _Sized(decode_message(content, max_texts), len(content), most_text_bytes(content))
 
 
 def _parse(content: _Sized, header_length: bytes | None, max_texts: int) -> InferRequest:
@@ -166,8 +170,7 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
             if not isinstance(content, bytes):  # the client has closed its side
                 raise RequestError("message: found none; expected one ModelInferRequest")
             with self.predictor.bodies.holding(len(content)):
-                most = most_text_bytes(content) if len(content) > INLINE_BYTES else 0
-                sized = _Sized(await self._message(content, call.deadline), len(content), most)
+                sized = await self._message(content, call.deadline)
                 del content
                 call.version = sized.message.model_version or None
                 self._check_name(sized.message.model_name)
@@ -176,11 +179,11 @@ class Servicer(InferenceServicer):  # type: ignore[misc]  # kserve ships no type
         metrics.REQUESTS.series("grpc", "OK", call.model_version).inc()
         return response
 
-    async def _message(self, content: bytes, deadline: float) -> Any:
+    async def _message(self, content: bytes, deadline: float) -> _Sized:
         """Return the decoded message. Raises RequestError or TooLarge."""
         if len(content) <= INLINE_BYTES:
-            return decode_message(content, self._max_texts)
-        return await self._handlers.in_thread(deadline, decode_message, content, self._max_texts)
+            return _decode(content, self._max_texts)
+        return await self._handlers.in_thread(deadline, _decode, content, self._max_texts)
 
     def record_failure(self, method: str, context: Context, code: StatusCode, error: str, seconds: float) -> None:
         """Log a failed call."""

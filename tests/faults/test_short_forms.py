@@ -46,3 +46,11 @@ def test_memory_that_grows_has_a_slope() -> None:
     growing = [100 + second / 60 for second in range(600)]
     assert soak.Soaked(growing, 10, 10, {}, []).slope_mib > 15
     assert abs(soak.Soaked([100.0] * 600, 10, 10, {}, []).slope_mib) < 0.01
+
+
+def test_what_an_attack_holds_while_it_lasts_is_no_growth() -> None:
+    chosen = random.Random(0)
+    spikes = [350.0 + (chosen.uniform(0, 400) if second % 8 < 5 else 0) for second in range(1_200)]
+    assert abs(soak.Soaked(spikes, 10, 10, {}, []).slope_mib) < 0.01
+    leaking = [mib + second * 2 / 1_200 for second, mib in enumerate(spikes)]
+    assert soak.Soaked(leaking, 10, 10, {}, []).slope_mib > soak.MAX_SLOPE_MIB
