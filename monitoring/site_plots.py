@@ -39,8 +39,12 @@ def _detector_plot(name: str, reports: Sequence[DriftReport]) -> Html:
         for report, measurement in measured
     ]
     alarms = sum(point.alarm for point in points)
-    caption = f"{alarms} {'alarm' if alarms == 1 else 'alarms'} in {len(points)} windows"
+    caption = f"{_counted(alarms, 'alarm')} in {_counted(len(points), 'window')}"
     return series(name, points, caption, breaks=_version_changes([report for report, _ in measured]))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _evidence_plot(reports: Sequence[DriftReport]) -> list[Html]:

@@ -12,6 +12,7 @@ import pandas as pd
 from components.datasets.files import SourceError
 from components.datasets.labels import labels_of_ratings, map_spellings, votes_of_ratings
 from feature_checks.contract import (
+    COLUMNS_READ,
     GROUP_ID,
     LABEL,
     LABELLED_AT,
@@ -83,7 +84,10 @@ def contract_columns(frame: pd.DataFrame, name: str, options: SourceOptions) -> 
     if SOURCE not in result.columns:
         result[SOURCE] = name
     result[GROUP_ID] = _groups(rows[used[GROUP_ID]]) if GROUP_ID in used else _groups_of_texts(result)
-    return result[[column for column in COLUMNS if column in result.columns]]
+    result = result[[column for column in COLUMNS if column in result.columns]]
+    # pandas keeps `attrs` in Parquet files too, so that the data check names the columns that people know.
+    result.attrs[COLUMNS_READ] = list(rows.columns)
+    return result
 
 
 def chosen_columns(columns: Sequence[str], options: SourceOptions) -> dict[str, str]:

@@ -9,7 +9,18 @@ from typing import Any, Final
 import great_expectations.expectations as gxe
 import pandas as pd
 
-from feature_checks.contract import GROUP_ID, LABEL, LABELS, MAX_TEXT_CHARS, ROW_ID, SPLIT, SPLITS, TEXT, normalise
+from feature_checks.contract import (
+    COLUMNS_READ,
+    GROUP_ID,
+    LABEL,
+    LABELS,
+    MAX_TEXT_CHARS,
+    ROW_ID,
+    SPLIT,
+    SPLITS,
+    TEXT,
+    normalise,
+)
 from feature_checks.expectations.suite import CheckReport, validate
 from feature_checks.splits import assign_splits
 from feature_checks.thresholds import CheckThresholds
@@ -62,7 +73,7 @@ def check_reviews(frame: pd.DataFrame, limits: CheckThresholds, labels: Sequence
 
 
 def _schema_suite(frame: pd.DataFrame) -> list[gxe.Expectation]:
-    columns = [str(column) for column in frame.columns]
+    columns = frame.attrs.get(COLUMNS_READ, [str(column) for column in frame.columns])
     return [
         gxe.ExpectColumnToExist(
             column=name, meta=_note(f"the column {name!r} is required", _COLUMN_REMEDIES[name]) | {"columns": columns}

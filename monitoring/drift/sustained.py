@@ -84,7 +84,7 @@ def with_evidence(earlier: Sequence[DriftReport], report: DriftReport, threshold
         return judged
     reason = (
         f"sustained drift: {limits.detector} has risen above the level of this champion's earlier windows; the "
-        f"evidence from {len(scores)} windows, {evidence:.3g}, reaches its threshold {limits.threshold:g}"
+        f"evidence from {len(scores)} windows, {evidence:,.1f}, reaches its threshold {limits.threshold:,.0f}"
     )
     reasons = (*(report.reasons if report.drift else ()), reason)
     return replace(judged, drift=True, reasons=reasons, expected_accuracy=None, expected_accuracy_interval=None)

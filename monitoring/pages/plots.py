@@ -12,6 +12,8 @@ from monitoring.pages.document import Html
 WIDTH: Final = 360
 HEIGHT: Final = 190
 LEFT, RIGHT, TOP, BOTTOM = 40, 350, 12, 160
+LONE_THRESHOLD: Final = 25
+"""How far the line of a single window's threshold reaches to each side of it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def series(title: str, points: Sequence[Point], caption: str, *, breaks: Sequenc
     for start, end in zip([0, *breaks], [*breaks, len(points)], strict=True):
         thresholds = [(x[i], scale.y(value)) for i in range(start, end) if (value := points[i].threshold) is not None]
         parts += [
-            _path("threshold", thresholds),
+            _path("threshold", _visible(thresholds)),
             _path("line", [(x[i], scale.y(points[i].value)) for i in range(start, end)]),
         ]
     for point, position in zip(points, x, strict=True):
@@ -127,6 +129,14 @@ def _dot(point: Point, x: float, y: float) -> str:
     name, radius = ("alarm", 4) if point.alarm else ("point", 2.5)
     words = html.escape(f"{point.label}: {point.value:.3f}")
     return f'<circle class="{name}" cx="{x:.1f}" cy="{y:.1f}" r="{radius}"><title>{words}</title></circle>'
+
+
+def _visible(thresholds: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the points of a threshold's line; that of a single window gets a length, or nobody would see it."""
+    if len(thresholds) != 1:
+        return list(thresholds)
+    ((x, y),) = thresholds
+    return [(max(x - LONE_THRESHOLD, LEFT), y), (min(x + LONE_THRESHOLD, RIGHT), y)]
 
 
 def _path(name: str, points: Sequence[tuple[float, float]]) -> str:

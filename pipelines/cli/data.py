@@ -47,7 +47,8 @@ def check(
 
 def _show(source: str, report: DataReport) -> None:
     classes = ", ".join(f"{label} {count:,}" for label, count in report.classes.items())
-    typer.echo(f"{source}: {report.rows:,} rows ({classes})" if report.rows else source)
+    heading = f"{source}: {report.rows:,} rows" if report.rows else source
+    typer.echo(f"{heading} ({classes})" if classes else heading)
     if report.problems:
         _print_table(report.problems)
     warnings = sum(problem.severity == "warning" for problem in report.problems)

@@ -123,6 +123,16 @@ def test_unusable_data_is_a_problem_with_a_remedy(name: str, tmp_path: Path) -> 
     assert problem.remedy
 
 
+def test_a_missing_column_is_explained_with_the_columns_of_the_file(tmp_path: Path) -> None:
+    source = tmp_path / "own.csv"
+    pd.DataFrame({"comment": ["a", "b"], "points": [1, 5]}).to_csv(source, index=False)
+    (problem,) = inspect(str(source)).problems
+    assert problem.found == "the column 'label' is required: found the columns ['comment', 'points']"
+    ingest(str(source), tmp_path / "data", cache=tmp_path)
+    report = check(tmp_path / "data", tmp_path / "check", thresholds.load().check, stop=False)
+    assert [entry.found for entry in report.problems] == [problem.found]
+
+
 def test_individual_ratings_outside_the_scale_are_refused(tmp_path: Path) -> None:
     rows = pd.DataFrame({"text": ["a", "b"], "label": ["pos", "neg"], "ratings": [[-1, 2], [0, 8]]})
     rows.to_parquet(tmp_path / "own.parquet")

@@ -154,3 +154,15 @@ def test_a_long_name_of_a_window_is_cut_visibly_below_a_plot(tmp_path: Path) -> 
 def test_an_empty_history_has_a_site_too(tmp_path: Path) -> None:
     index = write_site(str(tmp_path / "none"), tmp_path / "site")
     assert "No window has been judged yet." in Page(index).words
+
+
+def test_the_threshold_of_a_first_window_can_be_seen(tmp_path: Path) -> None:
+    History(str(tmp_path / "one")).add_report(REPORTS[0], START)
+    path = write_site(str(tmp_path / "one"), tmp_path / "site")
+    page = path.read_text(encoding="utf-8")
+    lines = re.findall(r'<polyline class="threshold" points="([\d.]+),([\d.]+) ([\d.]+),([\d.]+)"/>', page)
+    assert len(lines) == 2
+    for left, start, right, end in lines:
+        assert float(right) - float(left) >= 40
+        assert start == end
+    assert "0 alarms in 1 window<" in page

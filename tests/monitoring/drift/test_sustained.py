@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -81,6 +82,9 @@ def test_the_report_gives_the_reason_and_the_verdict(tmp_path: Path) -> None:
     assert found[-1].drift
     assert found[-1].is_sustained
     assert found[-1].reasons[0].startswith("sustained drift: unseen_words has risen above the level of this champion's")
+    figures = re.search(r"windows, ([\d,.]+), reaches its threshold 1,000$", found[-1].reasons[0])
+    assert figures, found[-1].reasons[0]
+    assert figures[1] == f"{found[-1].sustained:,.1f}"
     assert verdict_of(found[-1])[1].startswith("Sustained drift")
 
 
