@@ -122,9 +122,10 @@ def squared_gap_interval(gaps: NDArray[np.float64], bins: NDArray[np.int64], gro
 def _moments(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups: Sequence[str]) -> Counts:
     """Return for each group the sum of gaps and the number of rows in each bin, and their squares (g × 4 × bins)."""
     _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    sums = np.zeros((int(group.max()) + 1, 2, int(bins.max()) + 1))
-    np.add.at(sums, (group, 0, bins), gaps)
-    np.add.at(sums, (group, 1, bins), 1)
+    width, size = int(bins.max()) + 1, int(group.max()) + 1
+    cell = group * width + bins
+    counted = [np.bincount(cell, weights, minlength=size * width) for weights in (gaps, None)]
+    sums = np.stack([each.reshape(size, width) for each in counted], axis=1).astype(np.float64)
     return np.concatenate([sums, sums**2], axis=1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -73,7 +74,7 @@ def debiased_calibration_error(truth: Classes, probabilities: NDArray[np.floatin
     The squares are debiased as by Kumar, Liang & Ma (*Verified Uncertainty Calibration*, NeurIPS 2019), with the
     rows' groups in the place of rows. Apart from noise, it is never smaller than the expected calibration error.
     """
-    return max(0.0, bootstrap.squared_gap(*_gaps(truth, probabilities), groups)) ** 0.5
+    return sqrt(max(0.0, bootstrap.squared_gap(*_gaps(truth, probabilities), groups)))
 
 
 def debiased_calibration_interval(
@@ -81,7 +82,7 @@ def debiased_calibration_interval(
 ) -> Interval:
     """Return the 95 % interval of the debiased calibration error, by a bootstrap over the rows' groups."""
     found = bootstrap.squared_gap_interval(*_gaps(truth, probabilities), groups)
-    return Interval(max(0.0, found.low) ** 0.5, max(0.0, found.high) ** 0.5)
+    return Interval(sqrt(max(0.0, found.low)), sqrt(max(0.0, found.high)))
 
 
 def calibration_floor(probabilities: NDArray[np.floating], draws: int = 1000) -> float:

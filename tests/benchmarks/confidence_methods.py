@@ -64,7 +64,7 @@ def shifted(logits: Floats, truth: Classes, fitted: Flags, scales: int = 1) -> C
     from scipy.special import log_softmax
 
     def changed(values: Floats) -> Floats:
-        return logits * values[:scales] + np.append(values[scales:], 0.0)
+        return np.asarray(logits * values[:scales] + np.append(values[scales:], 0.0))
 
     def loss(values: Floats) -> float:
         rows = log_softmax(changed(values)[fitted], axis=1)
@@ -125,7 +125,7 @@ def _errors(confidence: Floats, hits: Flags, groups: list[str]) -> Floats:
 def accuracies(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, Any]:
     """Return how far the expected accuracy of 500 rows is from the true one, over many splits by whole review."""
     window = reference_window(held_out, rows)
-    right = (window[LABEL] == window[TRUE_LABEL]).to_numpy(dtype=float)
+    right = np.asarray(window[LABEL] == window[TRUE_LABEL], dtype=np.float64)
     confidence = window[CONFIDENCE].to_numpy(dtype=float)
     random = np.random.default_rng(1)
     gaps: dict[str, list[float]] = {name: [] for name in ("used", *ESTIMATORS, "chance_alone")}
@@ -190,7 +190,7 @@ def resampled_accuracies(held_out: pd.DataFrame, rows: Probabilities) -> dict[st
     not: what one has too few of, the other has too many of, and a method that ignores the reference looks too good.
     """
     window = reference_window(held_out, rows)
-    right = (window[LABEL] == window[TRUE_LABEL]).to_numpy(dtype=float)
+    right = np.asarray(window[LABEL] == window[TRUE_LABEL], dtype=np.float64)
     confidence = window[CONFIDENCE].to_numpy(dtype=float)
     reviews = list(held_out.reset_index(drop=True).groupby(GROUP_ID).indices.values())
     size = held_out.loc[held_out[SPLIT] == "test", GROUP_ID].nunique()
