@@ -84,6 +84,8 @@ def judge(
         uncalibrated_error=metrics.expected_calibration_error(truth, softmax(logits)),
         calibration_interval=metrics.calibration_interval(truth, probabilities, groups),
         calibration_floor=metrics.calibration_floor(probabilities),
+        debiased_calibration_error=metrics.debiased_calibration_error(truth, probabilities, groups),
+        debiased_calibration_interval=metrics.debiased_calibration_interval(truth, probabilities, groups),
         classes=metrics.class_scores(truth, predicted),
         class_intervals=bootstrap.class_intervals(truth, predicted, groups),
         confusion=metrics.confusion(truth, predicted),

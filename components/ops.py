@@ -15,8 +15,9 @@ step = functools.partial(dsl.component, base_image=IMAGE, install_kfp_package=Fa
 def ingest(
     source: str, extra_data: str, text_column: str, label_column: str, rating_column: str, group_column: str,
     rating_scale: str, neutral: str, data: Output[Dataset],
-) -> None:  # fmt: skip
-    """Read the reviews."""
+) -> str:  # fmt: skip
+    """Read the reviews; return the options that are not the defaults, as JSON."""
+    import json
     from pathlib import Path
 
     from components.datasets.columns import SourceOptions
@@ -26,6 +27,7 @@ def ingest(
     options = SourceOptions(text_column, label_column, rating_column, group_column, rating_scale, neutral)
     result = ingest(source, Path(data.path), cache=state_dir() / "data", extra_data=extra_data, options=options)
     data.metadata.update(result.metadata())
+    return json.dumps(options.given())
 
 
 @step
@@ -65,7 +67,7 @@ def split(data: Input[Dataset], split_data: Output[Dataset]) -> None:
 @step
 def train(
     data: Input[Dataset], base_model: str, epochs: float, learning_rate: float, seed: int, max_rows: int,
-    source: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, model: Output[Model],
+    source: str, source_options: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, model: Output[Model],
 ) -> str:  # fmt: skip
     """Fine-tune; return the MLflow run id."""
     from pathlib import Path
@@ -74,7 +76,7 @@ def train(
     from components.train import TrainingSettings, train
 
     settings = TrainingSettings(base_model, epochs, learning_rate, seed=seed, max_rows=max_rows)
-    lineage = Lineage(source, extra_data, pipeline_run, pipeline_run_id)
+    lineage = Lineage(source, extra_data, pipeline_run, pipeline_run_id, source_options)
     return train(Path(data.path), Path(model.path), settings, lineage=lineage)
 
 

@@ -83,6 +83,7 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
             "data_digest": data_digest(frame),
             "data_source": lineage.source,
             "extra_data": lineage.extra_data,
+            "source_options": lineage.source_options,
             "git_revision": git_revision(),
             "base_model_version": base_version,
             "pipeline_run": lineage.pipeline_run,

@@ -70,7 +70,7 @@ def training(
     data = ops.split(data=ingested.outputs["data"]).after(usable).outputs["split_data"]
     trained = ops.train(
         data=data, base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed,
-        max_rows=max_rows, source=source, extra_data=extra_data, pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER,
-        pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        max_rows=max_rows, source=source, source_options=ingested.outputs["Output"], extra_data=extra_data,
+        pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
     )  # fmt: skip
     return _judge_and_register(trained, data, checked.outputs["data_check"], calibration, promotion)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import pandas as pd
@@ -52,6 +52,14 @@ class SourceOptions:
     neutral: str = "required"
     """What happens without neutral rows: `required` refuses the data, `from_default` adds the default data's neutral
     rows, `none` makes a model that never predicts neutral (and leaves neutral rows out)."""
+
+    def given(self) -> dict[str, str]:
+        """Return the options that are not the defaults, by their names as parameters of the training pipeline.
+
+        Example: `SourceOptions(neutral="none").given()` is `{"neutral": "none"}`.
+        """
+        defaults = asdict(SourceOptions())
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 def contract_columns(frame: pd.DataFrame, name: str, options: SourceOptions) -> pd.DataFrame:

@@ -97,6 +97,46 @@ def mean_gap_interval(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups
     return Interval(max(0.0, 2 * estimate - found.high), max(0.0, 2 * estimate - found.low))
 
 
+def squared_gap(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups: Sequence[str]) -> float:
+    """Return the row-weighted mean of the squared mean gaps of the bins, without their noise; it can be below 0.
+
+    There are n rows with a gap and a bin from 0 each. The square of a bin is the mean product of two gaps from
+    different groups: a gap times itself would count its noise. A bin with one group counts as 0.
+    """
+    return float(_products(_moments(gaps, bins, groups).sum(axis=0)))
+
+
+def squared_gap_interval(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups: Sequence[str]) -> Interval:
+    """Return the 95 % interval of `squared_gap`, by the basic bootstrap.
+
+    Resampled, the figure varies around the squares of the plain means, which hold the noise of the groups.
+    """
+    moments = _moments(gaps, bins, groups)
+    found = _interval(_products(_resampled_sums(moments, [str(number) for number in range(len(moments))])))
+    total = moments.sum(axis=0)
+    plain = np.divide(total[0] ** 2, total[1], out=np.zeros_like(total[0]), where=total[1] > 0).sum() / len(gaps)
+    middle = float(_products(total) + plain)
+    return Interval(middle - found.high, middle - found.low)
+
+
+def _moments(gaps: NDArray[np.float64], bins: NDArray[np.int64], groups: Sequence[str]) -> Counts:
+    """Return for each group the sum of gaps and the number of rows in each bin, and their squares (g × 4 × bins)."""
+    _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    width, size = int(bins.max()) + 1, int(group.max()) + 1
+    cell = group * width + bins
+    counted = [np.bincount(cell, weights, minlength=size * width) for weights in (gaps, None)]
+    sums = np.stack([each.reshape(size, width) for each in counted], axis=1).astype(np.float64)
+    return np.concatenate([sums, sums**2], axis=1)
+
+
+def _products(moments: Counts) -> Counts:
+    """Return `squared_gap` (…) from moments that are summed over the groups (… × 4 × bins)."""
+    gaps, rows, squared_gaps, squared_rows = np.moveaxis(moments, -2, 0)
+    pairs = rows**2 - squared_rows
+    means = np.divide(gaps**2 - squared_gaps, pairs, out=np.zeros_like(pairs), where=pairs > 0)
+    return np.asarray((rows * means).sum(axis=-1) / rows.sum(axis=-1))
+
+
 def _resampled_sums(counts: NDArray[np.number], groups: Sequence[str], resamples: int = RESAMPLES) -> Counts:
     """Return resamples × … sums of the rows' counts (n × …), each over as many groups as there are."""
     _, group = np.unique(np.asarray(groups, dtype=str), return_inverse=True)

@@ -20,10 +20,13 @@ def tracking_uri() -> str:
 def connect() -> MlflowClient:
     """Point MLflow at the tracking server and return a client.
 
+    MLflow shows no progress bars on the terminal, unless MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR says otherwise.
+
     Example: `connect().get_model_version_by_alias("review-sentiment", "champion")`.
     """
     import mlflow
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(tracking_uri())
     return mlflow.MlflowClient()
 

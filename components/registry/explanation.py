@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -76,18 +77,24 @@ def _reproduction(version: str, tags: Mapping[str, str], run: Any) -> Iterator[s
         return
     parameters = run.data.params
     source = run.data.tags.get("data_source", "")
-    given = {name: parameters[key] for name in REPRODUCED if (key := f"train.{name}") in parameters}
+    given = json.loads(run.data.tags.get("source_options", "{}"))
+    given |= {name: parameters[key] for name in REPRODUCED if (key := f"train.{name}") in parameters}
     if base := run.data.tags.get("base_model_version"):
         given["base_model"] = f"models:/{MODEL_NAME}/{base}"
     if extra := run.data.tags.get("extra_data", ""):
         given["extra_data"] = extra
-    options = " ".join(f"--param {name}={value}" for name, value in given.items())
+    given["promotion"] = "manual"
+    words = [*([shlex.quote(source)] if source else []), *(_option(name, value) for name, value in given.items())]
     revision = tags.get("git_revision", "unknown").removesuffix("-dirty")
     yield f"  git checkout {revision}"
-    yield f"  review-sentiment train {source} {options} --param promotion=manual".replace("  --", " --")
+    yield " ".join(("  review-sentiment train", *words))
     yield f"  The data must have the digest {tags.get('data_digest', 'unknown')}."
     yield f"  The MLflow run {run.info.run_id} holds the decision (gate/), the evaluation and the data check."
     yield f"  Its model is models:/{MODEL_NAME}/{version}."
+
+
+def _option(name: str, value: str) -> str:
+    return f"--param {shlex.quote(f'{name}={value}')}"
 
 
 REPRODUCED = ("base_model", "epochs", "learning_rate", "seed", "max_rows")

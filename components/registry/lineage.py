@@ -35,6 +35,8 @@ class Lineage:
     """Name of the pipeline run, for people."""
     pipeline_run_id: str = ""
     """Unique id of the pipeline run."""
+    source_options: str = ""
+    """`components.datasets.columns.SourceOptions.given` as JSON."""
 
 
 def git_revision() -> str:

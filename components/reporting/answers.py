@@ -15,6 +15,8 @@ def calibration_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("expected calibration error", f"{evaluation.expected_calibration_error:.3f}"),
         ("95 % interval of the expected calibration error", str(evaluation.calibration_interval)),
         ("the same error of exact confidences, by chance alone", f"{evaluation.calibration_floor:.3f}"),
+        ("calibration error without chance (root mean square)", f"{evaluation.debiased_calibration_error:.3f}"),
+        ("95 % interval of the calibration error without chance", str(evaluation.debiased_calibration_interval)),
     ]
 
 

@@ -78,6 +78,9 @@ class Evaluation:
     """Of the expected calibration error."""
     calibration_floor: float
     """What a model whose confidences are exactly right would show on so many rows: the measure counts noise too."""
+    debiased_calibration_error: float
+    """Root mean square of the gaps of the bins, without what chance adds."""
+    debiased_calibration_interval: Interval
     classes: Mapping[str, ClassScore]
     class_intervals: Mapping[str, ClassIntervals]
     confusion: Sequence[Sequence[int]]
@@ -118,6 +121,7 @@ def load(folder: Path) -> Evaluation:
     typed = {
         "interval": Interval(**content["interval"]),
         "calibration_interval": Interval(**content["calibration_interval"]),
+        "debiased_calibration_interval": Interval(**content["debiased_calibration_interval"]),
         "answers": max_error.parse(content["answers"]),
         "classes": {name: ClassScore(**score) for name, score in content["classes"].items()},
         "class_intervals": {name: _intervals(value) for name, value in content["class_intervals"].items()},

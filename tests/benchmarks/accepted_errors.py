@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,15 +31,13 @@ from feature_checks.scores import class_indices
 from feature_checks.state import state_dir
 from monitoring import drift_thresholds
 from monitoring.drift.comparison import compare
-from monitoring.drift.performance import expected_accuracy
 from monitoring.windows.reference import reference_window
 from monitoring.windows.window import Window
+from tests.benchmarks import confidence_methods as methods
+from tests.benchmarks.confidence_methods import MORE_SPLITS, WINDOW_ROWS, divided
 
 SPLITS: Final = 40
-WINDOW_ROWS: Final = 500
 WINDOWS: Final = 10
-MORE_SPLITS: Final = 400
-"""The same with more splits, which show the share of failures more exactly."""
 
 
 def main() -> None:
@@ -51,7 +49,8 @@ def main() -> None:
     chosen = parser.parse_args()
     frame = pd.read_parquet(chosen.data)
     held_out = frame[frame[SPLIT].isin(["validation", "test"])].reset_index(drop=True)
-    classifier = OnnxClassifier(bundles.load(chosen.bundle))
+    bundle = bundles.load(chosen.bundle)
+    classifier, temperature = OnnxClassifier(bundle), bundle.manifest.temperature
     rows = document_probabilities(classifier, held_out[TEXT].tolist())
     measures: dict[str, Callable[[], Any]] = {
         "as_split": lambda: as_split(held_out, rows),
@@ -60,7 +59,9 @@ def main() -> None:
         "more_splits": lambda: selective_risk(held_out, rows, MORE_SPLITS),
         "binomial_test": lambda: alternative(held_out, rows, binomial_accepts),
         "betting_test": lambda: alternative(held_out, rows, betting_accepts),
-        "expected_accuracy": lambda: accuracy_over_splits(held_out, rows),
+        "calibration_methods": lambda: methods.calibrations(held_out, rows, temperature),
+        "expected_accuracy": lambda: methods.accuracies(held_out, rows),
+        "resampled_accuracy": lambda: methods.resampled_accuracies(held_out, rows),
         "windows": lambda: accuracy_of_windows(classifier, held_out, rows, chosen.cache),
     }
     figures: dict[str, Any] = {}
@@ -94,6 +95,8 @@ def calibration(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, Any]:
         "error": metrics.expected_calibration_error(truth, rows[test]),
         "interval": str(metrics.calibration_interval(truth, rows[test], groups)),
         "by_chance": metrics.calibration_floor(rows[test]),
+        "debiased": metrics.debiased_calibration_error(truth, rows[test], groups),
+        "debiased_interval": str(metrics.debiased_calibration_interval(truth, rows[test], groups)),
     }
 
 
@@ -111,29 +114,6 @@ def selective_risk(held_out: pd.DataFrame, rows: Probabilities, splits: int) -> 
             error = float(wrong[answered].mean()) if answered.any() else 0.0
             found[limit].append((answered.sum() / (~calibrating).sum(), error))
     return {f"{limit:g}": summary(limit, np.array(each)) for limit, each in found.items()}
-
-
-def accuracy_over_splits(held_out: pd.DataFrame, rows: Probabilities) -> dict[str, float]:
-    """Return how far the expected accuracy of 500 rows is from the true one, over many splits by whole review."""
-    window = reference_window(held_out, rows)
-    right = (window[LABEL] == window[TRUE_LABEL]).to_numpy()
-    random = np.random.default_rng(1)
-    gaps, covered, ideal = [], [], []
-    for reference in divided(held_out, MORE_SPLITS):
-        current = random.permutation(np.flatnonzero(~reference))[:WINDOW_ROWS]
-        found = expected_accuracy(window[reference], window.iloc[current], min_rows=100)
-        assert found is not None
-        true = float(right[current].mean())
-        gaps.append(abs(found.value - true))
-        covered.append(found.interval[0] <= true <= found.interval[1])
-        # What a model that knew its own chances exactly would miss the accuracy of so few rows by.
-        ideal.append(abs(random.binomial(len(current), true) / len(current) - true))
-    return {
-        "mean_gap": float(np.mean(gaps)),
-        "within_3_points": float(np.mean(np.array(gaps) <= 0.03)),
-        "chance_alone_within_3_points": float(np.mean(np.array(ideal) <= 0.03)),
-        "in_the_interval": float(np.mean(covered)),
-    }
 
 
 def accuracy_of_windows(
@@ -203,15 +183,6 @@ def alternative(held_out: pd.DataFrame, rows: Probabilities, accepts: Accepts) -
             error = float(wrong[answered].mean()) if answered.any() else 0.0
             found[limit].append((answered.sum() / (~calibrating).sum(), error))
     return {f"{limit:g}": summary(limit, np.array(each)) for limit, each in found.items()}
-
-
-def divided(held_out: pd.DataFrame, splits: int) -> Iterator[NDArray[np.bool_]]:
-    """Yield the rows to calibrate on: as many random reviews as the validation split has."""
-    groups = held_out[GROUP_ID].astype(str)
-    reviews, size = groups.unique(), groups[held_out[SPLIT] == "validation"].nunique()
-    random = np.random.default_rng(0)
-    for _ in range(splits):
-        yield groups.isin(random.permutation(reviews)[:size]).to_numpy()
 
 
 def summary(limit: float, found: NDArray[np.floating]) -> dict[str, float]:

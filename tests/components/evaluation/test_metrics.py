@@ -121,3 +121,32 @@ def test_exact_confidences_show_an_error_by_chance() -> None:
     expected = float(np.mean([metrics.expected_calibration_error(truth, rows) for truth, rows, _ in found]))
     assert metrics.calibration_floor(found[0][1]) == pytest.approx(expected, abs=0.003)
     assert expected > 0.02
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1])
+def test_chance_does_not_raise_the_debiased_calibration_error(shift: float) -> None:
+    random, squares, covered = np.random.default_rng(2), [], 0
+    for _ in range(60):
+        truth, probabilities, groups = _judged(random, 600, shift)
+        confidence = probabilities.max(axis=1)
+        gaps = (truth == 0).astype(np.float64) - confidence
+        squares.append(bootstrap.squared_gap(gaps, (confidence * 10).astype(np.int64), groups))
+        interval = metrics.debiased_calibration_interval(truth, probabilities, groups)
+        assert metrics.debiased_calibration_error(truth, probabilities, groups) == pytest.approx(
+            max(0.0, squares[-1]) ** 0.5
+        )
+        covered += interval.low <= shift <= interval.high
+    assert float(np.mean(squares)) == pytest.approx(shift**2, abs=0.0006)
+    assert covered >= 51
+
+
+def test_errors_of_one_review_that_hang_together_do_not_raise_the_debiased_error_either() -> None:
+    """Reviews of 20 rows that are right or wrong together: rows taken as independent would show an error of 0.06."""
+    random = np.random.default_rng(3)
+    reviews, rows = [str(number // 20) for number in range(1200)], [str(number) for number in range(1200)]
+    bins, found = np.zeros(1200, dtype=np.int64), []
+    for _ in range(200):
+        gaps = np.repeat(random.random(60) < 0.7, 20).astype(np.float64) - 0.7
+        found.append([bootstrap.squared_gap(gaps, bins, names) for names in (reviews, rows)])
+    by_review, by_row = np.mean(found, axis=0).tolist()
+    assert abs(by_review) < 0.001 < 0.002 < by_row
