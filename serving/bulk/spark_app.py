@@ -14,10 +14,10 @@ import typer
 from rich.progress import Progress as ProgressBar
 
 from feature_checks.contract import TEXT
+from feature_checks.processor import available_cores
 from feature_checks.spark_session import SparkMissing, spark_session
 from serving.bulk.files import FileError
 from serving.bulk.score import load_configured_model
-from serving.inference.cores import available_cores
 
 PART_ROWS: Final = 5_000
 """The rows of a part: some seconds of work, and the most that a worker which is killed can cost."""
