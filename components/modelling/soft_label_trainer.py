@@ -106,8 +106,13 @@ def fit(trainer: Trainer, *, resumed: bool) -> None:
     `resumed`: the MLflow run has the Trainer's parameters already. Raises ResumptionError if the processes find
     different checkpoints.
     """
+    import torch
     from accelerate.utils import gather_object
 
+    # accelerate numbers the CPU of several processes, and torch.load does not know the place "cpu:0".
+    torch.serialization.register_package(
+        0, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
+    )
     checkpoint = last_checkpoint(Path(trainer.args.output_dir))
     seen = set(gather_object([checkpoint]) if processes.count() > 1 else [checkpoint])
     if len(seen) > 1:
