@@ -116,6 +116,46 @@ def test_the_spark_application_has_the_secrets_and_the_registry_of_prod(rendered
         )
 
 
+def test_the_train_job_is_the_one_that_the_step_submits() -> None:
+    from components.launching import train_job
+    from pipelines.step_settings import VOLUME_PATH, load, settings_of
+
+    examples = render(EXAMPLES)
+    (job,) = of_kind(examples, "TrainJob")
+    (runtime,) = of_kind(examples, "TrainingRuntime")
+    name = job["metadata"]["name"]
+    written = train_job.manifest(name, f"{VOLUME_PATH}/{name}", nodes=2, processes=2)
+    assert job["metadata"].pop("namespace") == runtime["metadata"]["namespace"]
+    assert job == written
+    assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    # A job ends no later than the step that waits for it.
+    assert job["spec"]["activeDeadlineSeconds"] == settings_of("train", load()).timeout_seconds
+    (role,) = [one for one in of_kind(examples, "Role") if one["metadata"]["name"].endswith("train-jobs")]
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == ([train_job.GROUP], [train_job.PLURAL])
+
+
+def test_the_machines_of_a_train_job_share_the_volume_of_the_step() -> None:
+    from pipelines.step_settings import VOLUME_PATH
+
+    examples = render(EXAMPLES)
+    (runtime,) = of_kind(examples, "TrainingRuntime")
+    (claim,) = of_kind(examples, "PersistentVolumeClaim")
+    (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    pod = node["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert mount["mountPath"] == VOLUME_PATH
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    # Kubeflow Trainer puts the fields of a TrainJob into the container of this name and label.
+    assert (container["name"], node["template"]["metadata"]["labels"]) == (
+        "node",
+        {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"},
+    )
+
+
 PATCH = re.compile(r"patch inferenceservice \S+ --type merge --patch \\\n  '(\{.*?\})'", re.S)
 
 
