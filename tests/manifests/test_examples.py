@@ -87,7 +87,9 @@ def test_the_spark_application_runs_the_scoring_script_with_this_spark() -> None
     command = typer.main.get_command(spark_app.app)
     given = command.make_context("score", list(spec["arguments"])).params
     assert given == {"source": "s3://reviews/2026", "target": "s3://scored/2026", "text_column": "text"} | {
-        "part_rows": spark_app.PART_ROWS
+        "part_rows": spark_app.PART_ROWS,
+        "decisions": False,
+        "max_error": None,
     }
     # An application that failed is submitted again, and scores the parts that are missing.
     assert (spec["restartPolicy"]["type"], spec["restartPolicy"]["onFailureRetries"] > 0) == ("OnFailure", True)
