@@ -6,6 +6,7 @@ volume and resources. See manifests/examples/train-job.yaml.
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -73,12 +74,14 @@ class _Jobs:
     def __init__(self) -> None:
         from kubernetes import client, config
 
-        config.load_config()
-        self._api = client.CustomObjectsApi()
         if _NAMESPACE.is_file():
+            config.load_incluster_config()
             namespace = _NAMESPACE.read_text(encoding="utf-8").strip()
         else:
-            namespace = config.list_kube_config_contexts()[1]["context"].get("namespace", "default")
+            file = os.environ.get("KUBECONFIG")
+            config.load_kube_config(file)
+            namespace = config.list_kube_config_contexts(file)[1]["context"].get("namespace", "default")
+        self._api = client.CustomObjectsApi()
         self._place = (GROUP, VERSION, namespace, PLURAL)
 
     def submit(self, job: dict[str, Any], poll_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,37 +33,14 @@ def build(
     `batch_size`: rows of one step over all processes. Each row has the same weight in the gradient, also where the last
     batch gives the processes different numbers of rows.
     """
-    import torch
-    from transformers import DataCollatorWithPadding, Trainer
+    from transformers import DataCollatorWithPadding
 
     collate = DataCollatorWithPadding(tokenizer)
     lengths = [len(row["input_ids"]) for row in training]
     shared = batches.SharedBatches(lengths, batch_size, arguments.seed, processes.rank(), processes.count())
-    # The row of a process that has no share of a batch; see `loss`.
+    # The row of a process that has no share of a batch: it has no target.
     nothing = {"input_ids": training[0]["input_ids"], "labels": [0.0] * len(training[0]["labels"])}
-
-    class SoftLabelTrainer(Trainer):  # type: ignore[misc]
-        def get_train_dataloader(self) -> Any:
-            return batches.loader([*training, nothing], shared, collate)
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-            targets = inputs.pop("labels")
-            outputs = model(**inputs)
-            # A row without a target has no loss and does not count.
-            total = torch.nn.functional.cross_entropy(outputs.logits, targets, reduction="sum")
-            rows = (targets.sum(dim=1) > 0).sum().float()
-            if model.training and processes.count() > 1:
-                # DDP takes the mean of the processes' gradients: with their mean number of rows, rows weigh the same.
-                rows = self.accelerator.reduce(rows, "mean")
-            loss = total / rows
-            return (loss, outputs) if return_outputs else loss
-
-        def training_step(self, *arguments: Any, **options: Any) -> Any:
-            loss = super().training_step(*arguments, **options)
-            # The loss of all rows, for the reports: a process knows that of its share.
-            return self.accelerator.reduce(loss, "mean") if processes.count() > 1 else loss
-
-    return SoftLabelTrainer(
+    return _trainer_class(batches.loader([*training, nothing], shared, collate))(
         model=model,
         args=arguments,
         train_dataset=training,
@@ -71,6 +49,37 @@ def build(
         compute_metrics=_validation_metrics,
         callbacks=[_callback()],
     )
+
+
+def _trainer_class(loader: Any) -> Any:
+    """Return a Trainer that reads its batches from `loader` and gives each row with a target the same weight."""
+    import torch
+    from transformers import Trainer
+
+    several = processes.count() > 1
+
+    class SoftLabelTrainer(Trainer):  # type: ignore[misc]
+        def get_train_dataloader(self) -> Any:
+            return loader
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+            targets = inputs.pop("labels")
+            outputs = model(**inputs)
+            # A row without a target has no loss and does not count.
+            total = torch.nn.functional.cross_entropy(outputs.logits, targets, reduction="sum")
+            rows = (targets.sum(dim=1) > 0).sum().float()
+            if model.training and several:
+                # DDP takes the mean of the processes' gradients: with their mean number of rows, rows weigh the same.
+                rows = self.accelerator.reduce(rows, "mean")
+            loss = total / rows
+            return (loss, outputs) if return_outputs else loss
+
+        def training_step(self, *arguments: Any, **options: Any) -> Any:
+            loss = super().training_step(*arguments, **options)
+            # The loss of all rows, for the reports: a process knows that of its share.
+            return self.accelerator.reduce(loss, "mean") if several else loss
+
+    return SoftLabelTrainer
 
 
 def arguments(output: Path, *, epochs: float, learning_rate: float, batch_size: int, seed: int) -> TrainingArguments:
@@ -106,13 +115,8 @@ def fit(trainer: Trainer, *, resumed: bool) -> None:
     `resumed`: the MLflow run has the Trainer's parameters already. Raises ResumptionError if the processes find
     different checkpoints.
     """
-    import torch
     from accelerate.utils import gather_object
 
-    # accelerate numbers the CPU of several processes, and torch.load does not know the place "cpu:0".
-    torch.serialization.register_package(
-        0, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
-    )
     checkpoint = last_checkpoint(Path(trainer.args.output_dir))
     seen = set(gather_object([checkpoint]) if processes.count() > 1 else [checkpoint])
     if len(seen) > 1:
@@ -124,10 +128,21 @@ def fit(trainer: Trainer, *, resumed: bool) -> None:
         # MLflow refuses a parameter with another value, such as the number of processes.
         os.environ["MLFLOW_MAX_LOG_PARAMS"] = "0"
     try:
+        _allow_numbered_cpus()
         trainer.train(resume_from_checkpoint=checkpoint)
     finally:
         if resumed:
             del os.environ["MLFLOW_MAX_LOG_PARAMS"]
+
+
+@functools.cache
+def _allow_numbered_cpus() -> None:
+    """Let torch.load put tensors on the device "cpu:0", as accelerate calls the CPU of one of several processes."""
+    import torch
+
+    torch.serialization.register_package(
+        0, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
+    )
 
 
 def _listed(seen: set[str | None]) -> str:

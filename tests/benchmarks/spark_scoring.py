@@ -61,7 +61,7 @@ def run(arguments: list[str], bundle: Path, scratch: Path, stop: Stop = lambda: 
     with (scratch / "log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pipelines.cli", "score", *arguments],
-            env=environment, stdout=log, stderr=log, start_new_session=True,
+            env=environment, stdout=log, stderr=log, process_group=0,
         )  # fmt: skip
         while process.poll() is None:
             peak = max(peak, _sample(process.pid, processors))

@@ -41,7 +41,7 @@ def test_the_model_and_the_run_of_two_processes_come_back_to_the_step(
 
 def test_the_reason_of_a_failed_process_comes_back_to_the_step(state: Path, data: Path) -> None:
     settings = asdict(TrainingSettings(str(state / "no-such-model")))
-    with pytest.raises(TrainingFailed, match=r"on 2 processes ended with code 1: OSError: .*no-such-model"):
+    with pytest.raises(TrainingFailed, match=r"on 2 processes ended with code 1: HFValidationError: .*no-such-model"):
         launch(data, state / "model", settings, asdict(Lineage()), Place(processes=2))
 
 

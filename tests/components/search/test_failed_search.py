@@ -37,7 +37,7 @@ def status(run_id: str) -> str:
 
 def test_a_failed_trial_ends_its_run_and_that_of_the_search(state: Path, data: Path, search_run: str) -> None:
     suggestion = Suggestion(0, dict(DEFAULTS), search_run)
-    with pytest.raises(OSError, match="no-such-model"):
+    with pytest.raises(ValueError, match="no-such-model"):
         trials.run_trial(suggestion, data, TrainingSettings(str(state / "no-such-model")), seeds=1)
     client = connect()
     experiment = client.get_experiment_by_name(MODEL_NAME)
