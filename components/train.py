@@ -207,7 +207,7 @@ def _trainer(
     if settings.max_rows:
         train_rows = train_rows.sample(min(settings.max_rows, len(train_rows)), random_state=settings.seed)
         validation_rows = validation_rows.head(settings.max_rows)
-    examples = [_examples(rows, tokenizer) for rows in (train_rows, validation_rows)]
+    training, validation = (_examples(rows, tokenizer) for rows in (train_rows, validation_rows))
     arguments = soft_label_trainer.arguments(
         checkpoints,
         epochs=settings.epochs,
@@ -215,7 +215,7 @@ def _trainer(
         batch_size=settings.batch_size,
         seed=settings.seed,
     )
-    return soft_label_trainer.build(model, tokenizer, *examples, arguments, settings.batch_size)
+    return soft_label_trainer.build(model, tokenizer, training, validation, arguments, settings.batch_size)
 
 
 def main() -> None:
