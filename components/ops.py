@@ -67,16 +67,21 @@ def split(data: Input[Dataset], split_data: Output[Dataset]) -> None:
 @step
 def train(
     data: Input[Dataset], base_model: str, epochs: float, learning_rate: float, seed: int, max_rows: int,
-    source: str, source_options: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, model: Output[Model],
+    source: str, source_options: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, trainer: str,
+    training_processes: int, training_nodes: int, training_folder: str, model: Output[Model],
 ) -> str:  # fmt: skip
-    """Fine-tune; return the MLflow run id."""
+    """Fine-tune, in this process or where the parameters say; return the MLflow run id."""
     from pathlib import Path
 
+    from components.launching.launch import Place, launch
     from components.registry.lineage import Lineage
     from components.train import TrainingSettings, train
 
     settings = TrainingSettings(base_model, epochs, learning_rate, seed=seed, max_rows=max_rows)
     lineage = Lineage(source, extra_data, pipeline_run, pipeline_run_id, source_options)
+    place = Place(trainer, training_processes, training_nodes, training_folder)
+    if not place.own_process:
+        return launch(Path(data.path), Path(model.path), vars(settings), vars(lineage), place)
     return train(Path(data.path), Path(model.path), settings, lineage=lineage)
 
 

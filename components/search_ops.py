@@ -30,9 +30,11 @@ def suggest(finished: List[str], trials: int, part: int, parts: int, seed: int, 
     import json
 
     from components.search import space
+    from components.search.trials import failing
 
-    earlier = [space.Trial.of_json(text) for text in finished]
-    found = space.suggest(earlier, space.share(trials, part, parts), seed, search_run)
+    with failing(search_run):
+        earlier = [space.Trial.of_json(text) for text in finished]
+        found = space.suggest(earlier, space.share(trials, part, parts), seed, search_run)
     return [json.dumps(vars(suggestion)) for suggestion in found]
 
 

@@ -2,12 +2,17 @@
 
 python -m components.train --data split.parquet --output model
 torchrun --nproc-per-node 4 -m components.train --data split.parquet --output model
+
+If a training is stopped, the same command goes on from the end of its last epoch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +20,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from components.modelling import base_models
+from components.modelling import base_models, processes, resumption, soft_label_trainer
 from components.modelling.base_models import DEFAULT_BASE_MODEL
 from components.registry.client import open_experiment
 from components.registry.lineage import (
@@ -28,10 +33,9 @@ from components.registry.lineage import (
     take_injected_run,
 )
 from feature_checks.contract import LABEL, LABELS, MAX_LENGTH, RATINGS, SPLIT, TEXT, normalise
-from feature_checks.scores import macro_f1
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 START_SHARE: Final = 0.5
 """Share of the starting weights in the result when training continues from a registered model.
@@ -40,6 +44,8 @@ The mean of the weights before and after fine-tuning keeps much of what both mod
 fine-tuning of zero-shot models* (CVPR 2022), recommend one half where nothing more is known.
 """
 NEUTRAL: Final = LABELS.index("neutral")
+RESUMED: Final = "resumed"
+"""Tag of an MLflow run whose training was stopped and has gone on: when, for the last time (UTC)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class TrainingSettings:
     learning_rate: float = 1e-4
     """Peak learning rate, reached after a tenth of the steps."""
     batch_size: int = 32
-    """Rows in one training step on each device."""
+    """Rows in one training step, over all processes."""
     seed: int = 0
     """Seed of the new head's weights and of the order of rows."""
     max_rows: int = 0
@@ -67,56 +73,99 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
     of data without neutral rows never predicts neutral. Parameters, curves and the lineage are logged to the MLflow
     run: the data as an input, standard git tags, and the version of the base model.
 
+    Of several processes that torchrun started, the first one writes to MLflow and to `output`, and the others return
+    "". A training that was stopped goes on from the end of its last epoch, in the same MLflow run, when it is called
+    with the same output again. Raises ResumptionError if the output has the checkpoints of another training.
+
     Example: `train(Path("split.parquet"), Path("model"), TrainingSettings(epochs=2.0))`.
     """
-    import mlflow
     from transformers import set_seed
 
+    processes.share_cores()
     lineage, parent = lineage or Lineage(), take_injected_run()
     set_seed(settings.seed)
     frame = pd.read_parquet(data)
-    base_version = registered_version(settings.base_model)
+    training = asdict(settings) | {
+        "data_digest": data_digest(frame),
+        "base_model_version": registered_version(settings.base_model),
+    }
+    checkpoints = output / resumption.FOLDER
+    earlier = resumption.interrupted_run(checkpoints, training)
     model, tokenizer = base_models.load(settings.base_model)
-    open_experiment()
-    with mlflow.start_run(run_name=lineage.pipeline_run or None) as run:
-        tags = {
-            "data_digest": data_digest(frame),
-            "data_source": lineage.source,
-            "extra_data": lineage.extra_data,
-            "source_options": lineage.source_options,
-            "git_revision": git_revision(),
-            "base_model_version": base_version,
-            "pipeline_run": lineage.pipeline_run,
-            "pipeline_run_id": lineage.pipeline_run_id,
-            "kubeflow_mlflow_run": parent,
-        }
-        mlflow.set_tags(git_tags() | {name: value for name, value in tags.items() if value})
-        log_data(run.info.run_id, frame, lineage)
-        mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
-        _fit(model, tokenizer, frame, output, settings).save_model(str(output))
+    if processes.rank():
+        _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
+        return ""
+    with _mlflow_run(earlier, lineage) as run_id:
+        if not earlier:
+            _log_origin(run_id, frame, training, settings, lineage, parent)
+            resumption.begin(checkpoints, training, run_id)
+        _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier)).save_model(str(output))
         tokenizer.save_pretrained(str(output))
-        return str(run.info.run_id)
+    shutil.rmtree(checkpoints)
+    return run_id
+
+
+@contextmanager
+def _mlflow_run(earlier: str, lineage: Lineage) -> Iterator[str]:
+    """Enter a new MLflow run, or the run `earlier` again."""
+    import mlflow
+
+    open_experiment()
+    with mlflow.start_run(run_id=earlier or None, run_name=lineage.pipeline_run or None) as run:
+        if earlier:
+            mlflow.set_tag(RESUMED, datetime.now(UTC).isoformat(timespec="seconds"))
+        yield str(run.info.run_id)
+
+
+def _log_origin(
+    run_id: str,
+    frame: pd.DataFrame,
+    training: Mapping[str, Any],
+    settings: TrainingSettings,
+    lineage: Lineage,
+    parent: str,
+) -> None:
+    import mlflow
+
+    tags = {
+        "data_digest": training["data_digest"],
+        "data_source": lineage.source,
+        "extra_data": lineage.extra_data,
+        "source_options": lineage.source_options,
+        "git_revision": git_revision(),
+        "base_model_version": training["base_model_version"],
+        "pipeline_run": lineage.pipeline_run,
+        "pipeline_run_id": lineage.pipeline_run_id,
+        "kubeflow_mlflow_run": parent,
+    }
+    mlflow.set_tags(git_tags() | {name: value for name, value in tags.items() if value})
+    log_data(run_id, frame, lineage)
+    mlflow.log_params({f"train.{name}": value for name, value in asdict(settings).items()})
+    mlflow.log_param("train.processes", processes.count())
 
 
 def _fit(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     frame: pd.DataFrame,
-    output: Path,
+    checkpoints: Path,
     settings: TrainingSettings,
+    *,
+    resumed: bool,
 ) -> Trainer:
     import mlflow
 
     has_neutral = bool((frame[LABEL] == LABELS[NEUTRAL]).any())
     if has_neutral:
         base_models.enable_class(model, NEUTRAL)
-    trainer = _trainer(model, tokenizer, frame, output, settings)
+    trainer = _trainer(model, tokenizer, frame, checkpoints, settings)
     # After the trainer has moved the model to its device, so that both sets of weights are there.
     start = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
-    trainer.train()
+    soft_label_trainer.fit(trainer, resumed=resumed)
     if settings.base_model.startswith(base_models.REGISTERED):
-        mlflow.log_param("train.start_share", START_SHARE)
         base_models.average_weights(model, start, START_SHARE)
+        if not processes.rank():
+            mlflow.log_param("train.start_share", START_SHARE)
     if not has_neutral:
         base_models.disable_class(model, NEUTRAL)
     return trainer
@@ -151,74 +200,23 @@ def _trainer(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     frame: pd.DataFrame,
-    output: Path,
+    checkpoints: Path,
     settings: TrainingSettings,
 ) -> Trainer:
-    import torch
-    from transformers import DataCollatorWithPadding, Trainer
-
-    class SoftLabelTrainer(Trainer):  # type: ignore[misc]
-        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-            targets = inputs.pop("labels")
-            outputs = model(**inputs)
-            loss = torch.nn.functional.cross_entropy(outputs.logits, targets)
-            return (loss, outputs) if return_outputs else loss
-
     train_rows = frame[frame[SPLIT] == "train"]
-    if settings.max_rows:
-        train_rows = train_rows.sample(min(settings.max_rows, len(train_rows)), random_state=settings.seed)
     validation_rows = frame[frame[SPLIT] == "validation"]
     if settings.max_rows:
+        train_rows = train_rows.sample(min(settings.max_rows, len(train_rows)), random_state=settings.seed)
         validation_rows = validation_rows.head(settings.max_rows)
-    return SoftLabelTrainer(
-        model=model,
-        args=_arguments(output, settings),
-        train_dataset=_examples(train_rows, tokenizer),
-        eval_dataset=_examples(validation_rows, tokenizer),
-        data_collator=DataCollatorWithPadding(tokenizer),
-        compute_metrics=_validation_metrics,
-        callbacks=[_progress_lines()],
-    )
-
-
-def _progress_lines() -> TrainerCallback:
-    """Return a callback that prints `progress: FRACTION loss LOSS`, which the live display of a run reads."""
-    from transformers import TrainerCallback
-
-    class ProgressLines(TrainerCallback):  # type: ignore[misc]
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            del args, control
-            if state.is_world_process_zero and "loss" in (logs or {}):
-                line = f"progress: {state.global_step / state.max_steps:.3f} loss {logs['loss']:.3f}"
-                print(line, flush=True)  # noqa: T201
-
-    return ProgressLines()
-
-
-def _arguments(output: Path, settings: TrainingSettings) -> TrainingArguments:
-    from transformers import TrainingArguments
-
-    return TrainingArguments(
-        output_dir=str(output / "checkpoints"),
-        num_train_epochs=settings.epochs,
+    training, validation = (_examples(rows, tokenizer) for rows in (train_rows, validation_rows))
+    arguments = soft_label_trainer.arguments(
+        checkpoints,
+        epochs=settings.epochs,
         learning_rate=settings.learning_rate,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=64,
-        warmup_ratio=0.1,
-        weight_decay=0.01,
-        group_by_length=True,
-        eval_strategy="epoch",
-        logging_steps=10,
-        save_strategy="no",
-        report_to=["mlflow"],
+        batch_size=settings.batch_size,
         seed=settings.seed,
-        dataloader_pin_memory=False,
     )
-
-
-def _validation_metrics(prediction: Any) -> dict[str, float]:
-    truth, predicted = prediction.label_ids.argmax(axis=1), prediction.predictions.argmax(axis=1)
-    return {"macro_f1": macro_f1(truth, predicted)}
+    return soft_label_trainer.build(model, tokenizer, training, validation, arguments, settings.batch_size)
 
 
 def main() -> None:
@@ -238,7 +236,9 @@ def main() -> None:
         seed: int = typer.Option(defaults.seed, help="Seed of the new head and of the order of rows."),
     ) -> None:
         settings = TrainingSettings(base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed)
-        typer.echo(f"MLflow run {train(data, output, settings)}")
+        if run_id := train(data, output, settings):
+            typer.echo(f"MLflow run {run_id}")
+        processes.leave_group()
 
     app()
 

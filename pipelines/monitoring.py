@@ -1,4 +1,9 @@
-"""The monitoring graph: the newest predictions in, a report and a decision out, and retraining when it says so."""
+"""The monitoring graph: the newest predictions in, a report and a decision out, and retraining when it says so.
+
+`log`, `history`, `labelled` and `workspace` are folders (labelled: a .parquet file) at a path or fsspec URL; see
+docs/reference/pipeline-parameters.md. `rows`: watch the last so many predictions; 0 for those of the last `hours`.
+The rest are the training graph's, for retraining; it starts from the champion and adds the labelled rows.
+"""
 
 from kfp import dsl
 
@@ -31,15 +36,14 @@ def monitoring(
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
+    trainer: str = "step",
+    training_processes: int = 1,
+    training_nodes: int = 1,
+    training_folder: str = "",
     calibration: int = 0,
     promotion: str = "auto",
 ) -> None:
-    """Build the graph.
-
-    `log`, `history`, `labelled` and `workspace` are folders (labelled: a .parquet file) at a path or fsspec URL; see
-    docs/reference/pipeline-parameters.md. `rows`: watch the last so many predictions; 0 for those of the last `hours`.
-    The rest are the training graph's, for retraining; it starts from the champion and adds the labelled rows.
-    """
+    """Build the graph. The parameters are described at the top of this module."""
     failed = ops.alert_on_failure(webhook=webhook, shape=webhook_shape, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
     with dsl.ExitHandler(failed, name="monitoring"):
         watched = ops.watch(log=log, hours=hours, rows=rows, history=history, labelled=labelled, workspace=workspace)
@@ -50,6 +54,7 @@ def monitoring(
                 source=source, extra_data=watched.outputs["Output"], text_column=text_column, label_column=label_column,
                 rating_column=rating_column, group_column=group_column, rating_scale=rating_scale, neutral=neutral,
                 base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed, max_rows=max_rows,
-                calibration=calibration, promotion=promotion,
+                trainer=trainer, training_processes=training_processes, training_nodes=training_nodes,
+                training_folder=training_folder, calibration=calibration, promotion=promotion,
             )  # fmt: skip
             ops.outcome(history=history, version=retrained.output)

@@ -12,6 +12,8 @@ from typing import Any, Final
 DEFAULT: Final = Path(__file__).with_suffix(".toml")
 WEBHOOK_VARIABLE: Final = "ALERT_WEBHOOK"
 """Environment variable of the steps that send alerts; its value is the key `webhook` of their Secret."""
+VOLUME_PATH: Final = "/training"
+"""Where a step with a volume finds it."""
 
 
 class StepSettingsError(ValueError):
@@ -33,6 +35,8 @@ class StepSettings:
     gpu_type: str = "nvidia.com/gpu"
     secret: str = ""
     """Name of a Kubernetes Secret with the address for alerts; empty for none."""
+    volume: str = ""
+    """Name of a PersistentVolumeClaim that is mounted at VOLUME_PATH; empty for none."""
 
 
 def load(overrides: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -107,6 +111,9 @@ def _platform(settings: StepSettings) -> dict[str, Any]:
         config["secretAsEnv"] = [
             {"secretName": settings.secret, "secretNameParameter": name, "keyToEnv": keys, "optional": True}
         ]
+    if settings.volume:
+        claim = {"constant": settings.volume, "pvcNameParameter": {"runtimeValue": {"constant": settings.volume}}}
+        config["pvcMount"] = [claim | {"mountPath": VOLUME_PATH}]
     return config
 
 

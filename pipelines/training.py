@@ -10,6 +10,8 @@ Parameters besides those of `components.train.TrainingSettings`:
   trains a model that never predicts neutral.
 - `calibration`: measure the thresholds of the drift detectors on so many pairs of windows of this data, and store them
   with the model; 0 leaves the project's thresholds.
+- `trainer`, `training_processes`, `training_nodes`, `training_folder`: where the training runs; see
+  `components.launching.launch.Place`.
 - `promotion`: `auto` moves `champion` when the gate passes, `manual` stops at `challenger` for a person to review.
 """
 
@@ -57,6 +59,10 @@ def training(
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
+    trainer: str = "step",
+    training_processes: int = 1,
+    training_nodes: int = 1,
+    training_folder: str = "",
     calibration: int = 0,
     promotion: str = "auto",
 ) -> str:
@@ -72,5 +78,7 @@ def training(
         data=data, base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed,
         max_rows=max_rows, source=source, source_options=ingested.outputs["Output"], extra_data=extra_data,
         pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+        trainer=trainer, training_processes=training_processes, training_nodes=training_nodes,
+        training_folder=training_folder,
     )  # fmt: skip
     return _judge_and_register(trained, data, checked.outputs["data_check"], calibration, promotion)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from components.registry.client import connect
 from components.search.space import DEFAULTS, Trial, best_of, study_of
-from components.search.trials import METRIC
+from components.search.trials import METRIC, failing
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -33,7 +33,16 @@ def choose(trials: Sequence[Trial], search_run: str, output: Path) -> Trial:
 
     Example: `choose(trials, run_id, Path("chosen")).params`.
     """
-    best, client = best_of(trials), connect()
+    with failing(search_run):
+        best = _written(trials, output)
+        _log(best, search_run, output)
+    connect().set_terminated(search_run)
+    return best
+
+
+def _written(trials: Sequence[Trial], output: Path) -> Trial:
+    """Write the files of the choice; return the best trial."""
+    best = best_of(trials)
     output.mkdir(parents=True, exist_ok=True)
     (output / REPORT).write_text(report(trials), encoding="utf-8")
     (output / OPTIONS).write_text(" ".join(options_of(best)), encoding="utf-8")
@@ -41,13 +50,16 @@ def choose(trials: Sequence[Trial], search_run: str, output: Path) -> Trial:
     content = details | {"trials": [vars(trial) for trial in sorted(trials, key=lambda trial: trial.number)]}
     (output / CHOICE).write_text(json.dumps(content, indent=1), encoding="utf-8")
     draw(study_of(trials, seed=0), output)
+    return best
+
+
+def _log(best: Trial, search_run: str, output: Path) -> None:
+    client = connect()
     client.log_artifacts(search_run, str(output), ARTIFACT)
     for name, value in best.params.items():
         client.log_param(search_run, f"best.{name}", value)
     client.log_metric(search_run, METRIC, best.mean)
     client.log_metric(search_run, f"{METRIC}_deviation", best.deviation)
-    client.set_terminated(search_run)
-    return best
 
 
 def report(trials: Sequence[Trial]) -> str:

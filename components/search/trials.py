@@ -8,7 +8,8 @@ prints `validation_macro_f1=0.765`, which Katib reads.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -56,10 +57,11 @@ def open_search(data: Path, lineage: Lineage, settings: Mapping[str, Any]) -> st
         "pipeline_run_id": lineage.pipeline_run_id,
     }
     run_id = _create_run("search", {name: value for name, value in tags.items() if value})
-    # Before any trial: two that run in parallel would both try to add the data set, and MLflow refuses the second.
-    log_data(run_id, frame, lineage)
-    for name, value in settings.items():
-        connect().log_param(run_id, f"search.{name}", value)
+    with failing(run_id):
+        # Before any trial: two that run in parallel would both try to add the data set, and MLflow refuses the second.
+        log_data(run_id, frame, lineage)
+        for name, value in settings.items():
+            connect().log_param(run_id, f"search.{name}", value)
     return run_id
 
 
@@ -68,7 +70,8 @@ def run_trial(suggestion: Suggestion, data: Path, settings: TrainingSettings, se
 
     The models are not kept. The trial is an MLflow run below that of the search, and each training a run below the
     trial.
-    Raises ValueError for less than one seed.
+    Raises ValueError for less than one seed. An error in a trial ends the runs of the trial and of the search as
+    failed.
 
     Example: `run_trial(Suggestion(0, {"epochs": 4}), Path("split.parquet"), TrainingSettings(), seeds=3).mean`.
     """
@@ -76,10 +79,36 @@ def run_trial(suggestion: Suggestion, data: Path, settings: TrainingSettings, se
         raise ValueError(f"seeds: found {seeds}; expected at least 1")
     take_injected_run()
     open_experiment()
-    client = connect()
     run_id = _create_run(f"trial-{suggestion.number}", {PARENT: suggestion.search_run} if suggestion.search_run else {})
+    with failing(run_id, suggestion.search_run):
+        trial = _scored(suggestion, data, settings, seeds, run_id)
+    client = connect()
+    for name, value in trial.params.items():
+        client.log_param(run_id, f"train.{name}", value)
+    client.log_metric(run_id, METRIC, trial.mean)
+    client.log_metric(run_id, f"{METRIC}_deviation", trial.deviation)
+    client.set_terminated(run_id)
+    return trial
+
+
+@contextmanager
+def failing(*runs: str) -> Iterator[None]:
+    """End the MLflow runs as failed if the block raises an error, which goes on. An empty id is no run.
+
+    A step that Kubeflow tries again and that then succeeds does not undo this. The last step of a search ends its run
+    as finished.
+    """
+    try:
+        yield
+    except BaseException:
+        for run_id in filter(None, runs):
+            connect().set_terminated(run_id, "FAILED")
+        raise
+
+
+def _scored(suggestion: Suggestion, data: Path, settings: TrainingSettings, seeds: int, run_id: str) -> Trial:
+    client, scores = connect(), []
     chosen = replace(settings, **suggestion.params)  # type: ignore[arg-type]
-    scores = []
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as scratch:
             trained = train(data, Path(scratch), replace(chosen, seed=seed))
@@ -87,13 +116,7 @@ def run_trial(suggestion: Suggestion, data: Path, settings: TrainingSettings, se
             client.set_tag(trained, _RUN_NAME, f"trial-{suggestion.number}-seed-{seed}")
             scores.append(_validation_score(Path(scratch), data))
         client.log_metric(run_id, f"{METRIC}_of_seed", scores[-1], step=seed)
-    trial = Trial(suggestion.number, suggestion.params, tuple(scores), run_id)
-    for name, value in trial.params.items():
-        client.log_param(run_id, f"train.{name}", value)
-    client.log_metric(run_id, METRIC, trial.mean)
-    client.log_metric(run_id, f"{METRIC}_deviation", trial.deviation)
-    client.set_terminated(run_id)
-    return trial
+    return Trial(suggestion.number, suggestion.params, tuple(scores), run_id)
 
 
 def _validation_score(model: Path, data: Path) -> float:

@@ -66,11 +66,9 @@ def score(
       review-sentiment score s3://bucket/reviews s3://bucket/scored --engine spark
     """
     if engine is ScoreEngine.spark:
-        if decisions or max_error is not None:
-            raise typer.BadParameter("--decisions and --max-error need the engine local")
         from serving.bulk.spark_app import score as score_on_spark
 
-        score_on_spark(source, output, text_column, part_rows)
+        score_on_spark(source, output, text_column, part_rows, decisions, max_error)
         return
     from serving.bulk.score import score as score_rows
 

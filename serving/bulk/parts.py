@@ -11,7 +11,7 @@ import json
 import re
 import tempfile
 import uuid
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -90,12 +90,21 @@ def read_part(source: str, column: str, part: Part) -> Generator[list[Any], None
                 return
 
 
-def write_part(target: str, number: int, chunks: Iterable[list[dict[str, Any]]], report: dict[str, Any]) -> None:
-    """Write the results of a part; `report`, filled in while the chunks are made, is kept in the file's footer."""
+def write_part(
+    target: str,
+    number: int,
+    chunks: Iterable[list[dict[str, Any]]],
+    report: dict[str, Any],
+    more: Sequence[str] = (),
+) -> None:
+    """Write the results of a part, with `more` columns of text.
+
+    `report`, filled in while the chunks are made, is kept in the file's footer.
+    """
     import pyarrow as pa
     from pyarrow import parquet
 
-    schema = result_schema()
+    schema = result_schema(more)
     with tempfile.TemporaryDirectory() as scratch:
         local = Path(scratch) / "part.parquet"
         with parquet.ParquetWriter(local, schema) as writer:

@@ -29,8 +29,10 @@ from feature_checks.bundle import Bundle, BundleError
 from feature_checks.contract import LABELS, normalise
 from feature_checks.documents.windows import Rows
 from serving.bulk import parts as data_parts
+from serving.bulk.decisions import DECISION_COLUMNS, decided
 from serving.bulk.parts import Part, Plan
 from serving.bulk.score import refusal, result_rows
+from serving.documents.decision import Reliance
 from serving.inference.engine import Engine, OnnxEngine, self_test_gap
 from serving.inference.jobs import BatchLimits
 from serving.inference.loading import PreparedModel
@@ -50,27 +52,40 @@ Advance = Callable[[int, int], None]
 
 
 def score_parts(
-    session: Any, prepared: PreparedModel, source: str, target: str, column: str, part_rows: int, advance: Advance
+    session: Any,
+    prepared: PreparedModel,
+    plan: Plan,
+    target: str,
+    advance: Advance,
+    reliance: Reliance | None = None,
 ) -> dict[str, Any]:
-    """Score the parts of `source` that `target` lacks, with a Spark session; return the report of all parts.
+    """Score the parts of a plan that `target` lacks, with a Spark session; return the report of all parts.
 
-    Raises FileError for a source or target that cannot be used.
+    With `reliance`, each row also has its language, decision and reason. Raises FileError for a target that cannot be
+    used.
     """
     started = time.monotonic()
-    plan = data_parts.plan(source, column, part_rows)
     model = {"version": prepared.version, "digest": prepared.bundle.digest, "arithmetic": prepared.arithmetic}
-    data_parts.start(target, data_parts.described(plan) | {"model": model})
+    decisions = {"decisions": {"max_error": reliance.max_error}} if reliance else {}
+    data_parts.start(target, data_parts.described(plan) | {"model": model} | decisions)
     done = data_parts.finished(target)
     todo = [part for part in plan.parts if part.number not in done]
     advance(len(done), len(plan.parts))
     if todo:
-        _run(session, prepared, plan, todo, target, lambda: advance(len(data_parts.finished(target)), len(plan.parts)))
+        finished = functools.partial(data_parts.finished, target)
+        _run(session, prepared, plan, todo, target, reliance, lambda: advance(len(finished()), len(plan.parts)))
     kept = {"parts": len(plan.parts), "scored_now": len(todo), "seconds": round(time.monotonic() - started, 1)}
     return summary(data_parts.reports(target)) | kept | {"model": model}
 
 
 def _run(
-    session: Any, prepared: PreparedModel, plan: Plan, todo: Sequence[Part], target: str, poll: Callable[[], None]
+    session: Any,
+    prepared: PreparedModel,
+    plan: Plan,
+    todo: Sequence[Part],
+    target: str,
+    reliance: Reliance | None,
+    poll: Callable[[], None],
 ) -> None:
     version, arithmetic, source, column = prepared.version, prepared.arithmetic, plan.source, plan.column
 
@@ -81,7 +96,7 @@ def _run(
         engine = worker_engine(SparkFiles.get(_ARCHIVE), arithmetic)
         for batch in batches:
             for position in batch["id"]:
-                score_part(engine, version, source, column, todo[position], target)
+                score_part(engine, version, source, column, todo[position], target, reliance)
             yield batch
 
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(1) as thread:
@@ -121,12 +136,24 @@ def worker_engine(folder: str, arithmetic: str) -> OnnxEngine:
     return engine
 
 
-def score_part(engine: Engine, version: str, source: str, column: str, part: Part, target: str) -> None:
+def score_part(
+    engine: Engine,
+    version: str,
+    source: str,
+    column: str,
+    part: Part,
+    target: str,
+    reliance: Reliance | None = None,
+) -> None:
     """Score one part and write it with its report."""
     report: dict[str, Any] = {"rows": 0, "labels": {}, "truncated": 0, "refused": {}}
     with closing(data_parts.read_part(source, column, part)) as texts:
         chunks = _chunks(engine, version, texts, part.first, report)
-        data_parts.write_part(target, part.number, chunks, report)
+        if reliance is None:
+            data_parts.write_part(target, part.number, chunks, report)
+            return
+        deciding = ([decided(row, reliance) for row in rows] for rows in chunks)
+        data_parts.write_part(target, part.number, deciding, report, DECISION_COLUMNS)
 
 
 def _chunks(

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from feature_checks.classifier import Probabilities
+from feature_checks.processor import available_cores
 from serving.errors import DeadlineExceeded, NotReady, ServingError
 from serving.inference.admission import Admission, Load
-from serving.inference.cores import available_cores
 from serving.inference.engine import Engine
 from serving.inference.jobs import ANYBODY, BatchLimits, Job, Sender
 from serving.inference.results import KeepFinished, RequestRows, ScoredTexts, engine_failed, inference_hung, trace_job

@@ -17,8 +17,8 @@ import numpy as np
 
 from feature_checks import bundle as bundles
 from feature_checks.classifier import OnnxClassifier
+from feature_checks.processor import available_cores
 from serving.bulk.files import read_texts
-from serving.inference.cores import available_cores
 from tests.benchmarks.servers import Server, null_route, plain_kserve, predictor
 
 _LOAD: Final = str(Path(__file__).parent / "load.py")

@@ -12,8 +12,11 @@ OPERATIONS = sorted(PACKAGE.glob("*ops.py"))
 STEPS = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py" and path not in OPERATIONS)
 NAMES = {f"components.{path.stem}" for path in STEPS}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path not in OPERATIONS)
-ALLOWED = {PACKAGE / "search" / "trials.py": {"components.train"}}
-"""A trial of the search is the training step with other settings."""
+ALLOWED = {
+    PACKAGE / "search" / "trials.py": {"components.train"},
+    PACKAGE / "launching" / "worker.py": {"components.train"},
+}
+"""A trial of the search is the training step with other settings, and a worker is one of its processes."""
 
 
 def imported(path: Path) -> set[str]:

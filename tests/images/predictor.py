@@ -115,7 +115,7 @@ def check_confined(server: Predictor) -> None:
         f"{status}[{status}.index('NoNewPrivs:') + 1]": "1",
         "os.access('/app', os.W_OK) or os.access('/var/tmp', os.W_OK)": "False",
         "os.access('/tmp', os.W_OK) and os.access(os.environ['STATE_DIR'], os.W_OK)": "True",
-        "__import__('serving.inference.cores', fromlist=['cores']).cpu_quota()": "1.0",
+        "__import__('feature_checks.processor', fromlist=['processor']).cpu_quota()": "1.0",
         "[p.read_text().strip() for p in map(pathlib.Path, ('/sys/fs/cgroup/memory.max', "
         "'/sys/fs/cgroup/memory/memory.limit_in_bytes')) if p.is_file()]": f"['{1024**3}']",
         f"[name for name in {LEFT_OUT} if __import__('importlib.util').util.find_spec(name)]": "[]",

@@ -87,7 +87,9 @@ def test_the_spark_application_runs_the_scoring_script_with_this_spark() -> None
     command = typer.main.get_command(spark_app.app)
     given = command.make_context("score", list(spec["arguments"])).params
     assert given == {"source": "s3://reviews/2026", "target": "s3://scored/2026", "text_column": "text"} | {
-        "part_rows": spark_app.PART_ROWS
+        "part_rows": spark_app.PART_ROWS,
+        "decisions": False,
+        "max_error": None,
     }
     # An application that failed is submitted again, and scores the parts that are missing.
     assert (spec["restartPolicy"]["type"], spec["restartPolicy"]["onFailureRetries"] > 0) == ("OnFailure", True)
@@ -114,6 +116,46 @@ def test_the_spark_application_has_the_secrets_and_the_registry_of_prod(rendered
             True,
             False,
         )
+
+
+def test_the_train_job_is_the_one_that_the_step_submits() -> None:
+    from components.launching import train_job
+    from pipelines.step_settings import VOLUME_PATH, load, settings_of
+
+    examples = render(EXAMPLES)
+    (job,) = of_kind(examples, "TrainJob")
+    (runtime,) = of_kind(examples, "TrainingRuntime")
+    name = job["metadata"]["name"]
+    written = train_job.manifest(name, f"{VOLUME_PATH}/{name}", nodes=2, processes=2)
+    assert job["metadata"].pop("namespace") == runtime["metadata"]["namespace"]
+    assert job == written
+    assert job["spec"]["runtimeRef"]["name"] == runtime["metadata"]["name"]
+    # A job ends no later than the step that waits for it.
+    assert job["spec"]["activeDeadlineSeconds"] == settings_of("train", load()).timeout_seconds
+    (role,) = [one for one in of_kind(examples, "Role") if one["metadata"]["name"].endswith("train-jobs")]
+    (rule,) = role["rules"]
+    assert (rule["apiGroups"], rule["resources"]) == ([train_job.GROUP], [train_job.PLURAL])
+
+
+def test_the_machines_of_a_train_job_share_the_volume_of_the_step() -> None:
+    from pipelines.step_settings import VOLUME_PATH
+
+    examples = render(EXAMPLES)
+    (runtime,) = of_kind(examples, "TrainingRuntime")
+    (claim,) = of_kind(examples, "PersistentVolumeClaim")
+    (node,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
+    pod = node["template"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (mount,) = container["volumeMounts"]
+    (volume,) = [one for one in pod["volumes"] if one["name"] == mount["name"]]
+    assert mount["mountPath"] == VOLUME_PATH
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    # Kubeflow Trainer puts the fields of a TrainJob into the container of this name and label.
+    assert (container["name"], node["template"]["metadata"]["labels"]) == (
+        "node",
+        {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"},
+    )
 
 
 PATCH = re.compile(r"patch inferenceservice \S+ --type merge --patch \\\n  '(\{.*?\})'", re.S)

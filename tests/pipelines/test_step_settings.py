@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from pipelines.compiling import COMPILED
 from pipelines.run import app
-from pipelines.step_settings import WEBHOOK_VARIABLE, step_of
+from pipelines.step_settings import VOLUME_PATH, WEBHOOK_VARIABLE, step_of
 
 Documents = tuple[dict[str, Any], dict[str, Any]]
 
@@ -70,6 +70,20 @@ def test_an_environment_has_its_own_resources_and_gpus(tmp_path: Path) -> None:
         assert train["accelerator"] == {"resourceType": "nvidia.com/gpu", "resourceCount": "2"}
         assert executors["exec-split"]["container"]["resources"]["resourceCpuLimit"] == "3"
         assert "retryPolicy" not in tasks(spec)["train"]
+
+
+def test_a_volume_is_mounted_where_the_settings_name_one(tmp_path: Path) -> None:
+    (tmp_path / "prod.toml").write_text('[train]\nvolume = "review-sentiment-training"\n')
+    command = ["compile", "--output", str(tmp_path), "--steps", str(tmp_path / "prod.toml")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    _, platform = documents(tmp_path, "training")
+    config = json_format.ParseDict(platform["exec-train"], kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+    (mount,) = config.pvc_mount
+    found = (mount.constant, mount.pvc_name_parameter.runtime_value.constant.string_value, mount.mount_path)
+    assert found == ("review-sentiment-training", "review-sentiment-training", VOLUME_PATH)
+    assert "pvcMount" not in platform["exec-split"]
+    _, by_default = documents(COMPILED, "training")
+    assert "pvcMount" not in by_default["exec-train"]
 
 
 def test_an_unknown_setting_of_a_step_is_named(tmp_path: Path) -> None:

@@ -13,10 +13,13 @@ import pandas as pd
 import pytest
 
 from feature_checks.bundle import Bundle, BundleError, FileDigest, Manifest
+from feature_checks.documents.languages import Languages
 from serving.bulk import parts, spark
+from serving.bulk.decisions import DECISION_COLUMNS
 from serving.bulk.files import FileError
 from serving.bulk.parts import Plan
 from serving.bulk.score import score_file
+from serving.documents.decision import Reliance
 from serving.inference.engine import Engine, FakeEngine, OnnxEngine
 from serving.inference.loading import PreparedModel
 
@@ -68,6 +71,20 @@ def test_the_results_are_those_of_score_bit_for_bit(source: Path, tmp_path: Path
     score_file(prepared(engine), tmp_path / "one.parquet", tmp_path / "expected.parquet")
     files = sorted((tmp_path / "scored").glob("part-*.parquet"))
     found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "expected.parquet"), check_exact=True)
+
+
+def test_the_decisions_are_those_of_score(source: Path, tmp_path: Path, tiny_bundle: Bundle) -> None:
+    engine, reliance = OnnxEngine(tiny_bundle), Reliance(Languages(("en",)), None, None)
+    plan = parts.plan(str(source), "text", 900)
+    parts.start(str(tmp_path / "scored"), parts.described(plan))
+    for part in plan.parts:
+        spark.score_part(engine, "7", plan.source, plan.column, part, str(tmp_path / "scored"), reliance)
+    pd.DataFrame({"text": [*TEXTS, *ODD]}).to_parquet(tmp_path / "one.parquet")
+    score_file(prepared(engine), tmp_path / "one.parquet", tmp_path / "expected.parquet", reliance=reliance)
+    files = sorted((tmp_path / "scored").glob("part-*.parquet"))
+    found = pd.concat([pd.read_parquet(file) for file in files], ignore_index=True)
+    assert set(DECISION_COLUMNS) <= set(found.columns)
     pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "expected.parquet"), check_exact=True)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.inference.cores import available_cores, cpu_quota
+from feature_checks.processor import available_cores, cpu_quota
 
 
 @pytest.fixture

@@ -1,0 +1,178 @@
+"""transformers' Trainer for the raters' label distributions, on one process or on several that torchrun started."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scipy.special import log_softmax
+
+from components.modelling import batches, processes
+from components.modelling.resumption import ResumptionError, drop_older, last_checkpoint
+from feature_checks.scores import macro_f1
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+
+Examples = list[dict[str, Any]]
+"""Rows with `input_ids` and `labels`, the distribution over the contract's labels."""
+
+
+def build(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    training: Examples,
+    validation: Examples,
+    arguments: TrainingArguments,
+    batch_size: int,
+) -> Trainer:
+    """Return a Trainer whose steps do not depend on the number of processes.
+
+    `batch_size`: rows of one step over all processes. Each row has the same weight in the gradient, also where the last
+    batch gives the processes different numbers of rows.
+    """
+    from transformers import DataCollatorWithPadding
+
+    collate = DataCollatorWithPadding(tokenizer)
+    lengths = [len(row["input_ids"]) for row in training]
+    shared = batches.SharedBatches(lengths, batch_size, arguments.seed, processes.rank(), processes.count())
+    # The row of a process that has no share of a batch: it has no target.
+    nothing = {"input_ids": training[0]["input_ids"], "labels": [0.0] * len(training[0]["labels"])}
+    return _trainer_class(batches.loader([*training, nothing], shared, collate))(
+        model=model,
+        args=arguments,
+        train_dataset=training,
+        eval_dataset=validation,
+        data_collator=collate,
+        compute_metrics=_validation_metrics,
+        callbacks=[_callback()],
+    )
+
+
+def _trainer_class(loader: Any) -> Any:
+    """Return a Trainer that reads its batches from `loader` and gives each row with a target the same weight."""
+    import torch
+    from transformers import Trainer
+
+    several = processes.count() > 1
+
+    class SoftLabelTrainer(Trainer):  # type: ignore[misc]
+        def get_train_dataloader(self) -> Any:
+            return loader
+
+        def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
+            targets = inputs.pop("labels")
+            outputs = model(**inputs)
+            # A row without a target has no loss and does not count.
+            total = torch.nn.functional.cross_entropy(outputs.logits, targets, reduction="sum")
+            rows = (targets.sum(dim=1) > 0).sum().float()
+            if model.training and several:
+                # DDP takes the mean of the processes' gradients: with their mean number of rows, rows weigh the same.
+                rows = self.accelerator.reduce(rows, "mean")
+            loss = total / rows
+            return (loss, outputs) if return_outputs else loss
+
+        def training_step(self, *arguments: Any, **options: Any) -> Any:
+            loss = super().training_step(*arguments, **options)
+            # The loss of all rows, for the reports: a process knows that of its share.
+            return self.accelerator.reduce(loss, "mean") if several else loss
+
+    return SoftLabelTrainer
+
+
+def arguments(output: Path, *, epochs: float, learning_rate: float, batch_size: int, seed: int) -> TrainingArguments:
+    """Return the Trainer's arguments; checkpoints go to `output` at the end of each epoch, and the newest is kept."""
+    import torch
+    from transformers import TrainingArguments
+
+    several_on_cpu = processes.count() > 1 and not torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(output),
+        logging_dir=str(output / "logs"),
+        num_train_epochs=epochs,
+        learning_rate=learning_rate,
+        per_device_train_batch_size=max(1, batch_size // processes.count()),
+        per_device_eval_batch_size=64,
+        warmup_ratio=0.1,
+        weight_decay=0.01,
+        eval_strategy="epoch",
+        logging_steps=10,
+        save_strategy="epoch",
+        report_to=["mlflow"],
+        seed=seed,
+        dataloader_pin_memory=False,
+        use_cpu=several_on_cpu,
+        ddp_backend="gloo" if several_on_cpu else None,
+        ddp_find_unused_parameters=False,
+    )
+
+
+def fit(trainer: Trainer, *, resumed: bool) -> None:
+    """Train from the last checkpoint, or from the start where there is none.
+
+    `resumed`: the MLflow run has the Trainer's parameters already. Raises ResumptionError if the processes find
+    different checkpoints.
+    """
+    from accelerate.utils import gather_object
+
+    checkpoint = last_checkpoint(Path(trainer.args.output_dir))
+    seen = set(gather_object([checkpoint]) if processes.count() > 1 else [checkpoint])
+    if len(seen) > 1:
+        raise ResumptionError(
+            f"{trainer.args.output_dir}: the processes find different checkpoints ({_listed(seen)}); "
+            "the output must be on a volume that all machines share"
+        )
+    if resumed:
+        # MLflow refuses a parameter with another value, such as the number of processes.
+        os.environ["MLFLOW_MAX_LOG_PARAMS"] = "0"
+    try:
+        _allow_numbered_cpus()
+        trainer.train(resume_from_checkpoint=checkpoint)
+    finally:
+        if resumed:
+            del os.environ["MLFLOW_MAX_LOG_PARAMS"]
+
+
+@functools.cache
+def _allow_numbered_cpus() -> None:
+    """Let torch.load put tensors on the device "cpu:0", as accelerate calls the CPU of one of several processes."""
+    import torch
+
+    torch.serialization.register_package(
+        0, lambda _: None, lambda storage, place: storage if place.startswith("cpu:") else None
+    )
+
+
+def _listed(seen: set[str | None]) -> str:
+    return ", ".join(sorted(name or "none" for name in seen))
+
+
+def _callback() -> TrainerCallback:
+    """Return a callback of the first process: it reports the progress, and keeps the newest checkpoint only.
+
+    It prints `progress: FRACTION loss LOSS`, which the live display of a run reads.
+    """
+    from transformers import TrainerCallback
+
+    class FirstProcess(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            del args, control
+            if state.is_world_process_zero and "loss" in (logs or {}):
+                line = f"progress: {state.global_step / state.max_steps:.3f} loss {logs['loss']:.3f}"
+                print(line, flush=True)  # noqa: T201
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            del control
+            if state.is_world_process_zero:
+                drop_older(Path(args.output_dir))
+
+    return FirstProcess()
+
+
+def _validation_metrics(prediction: Any) -> dict[str, float]:
+    """Return macro-F1 and mean loss; the Trainer's own mean would count padded rows of several processes."""
+    logits, targets = prediction.predictions, prediction.label_ids
+    loss = -(targets * log_softmax(logits, axis=1)).sum(axis=1).mean()
+    return {"macro_f1": macro_f1(targets.argmax(axis=1), logits.argmax(axis=1)), "loss": float(loss)}
