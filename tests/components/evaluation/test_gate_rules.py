@@ -141,7 +141,7 @@ def new_domain(gain: float, wrong: float, rows: int = 190) -> tuple[pd.DataFrame
     before = np.log(np.where(missed, 0.25, 0.6))
     bounds = np.log(np.where(missed, 0.1, 0.4)), np.log(np.where(missed, 0.3, 0.95))
     after = np.clip(before + random.normal(gain, 0.2, rows), *bounds)
-    return frame, *(_with_true_label(truth, np.exp(scores)) for scores in (before, after))
+    return frame, _with_true_label(truth, np.exp(before)), _with_true_label(truth, np.exp(after))
 
 
 def _with_true_label(truth: NDArray[np.int64], shares: NDArray[np.float64]) -> Probabilities:
@@ -181,8 +181,10 @@ def test_the_labels_of_three_weeks_show_a_gain_that_macro_f1_cannot(
     _, evidence = comparisons(earlier, class_indices(test["label"].tolist()), new, after, LIMITS)
     assert evidence.new_domain is not None
     assert evidence.new_domain.lower_bound <= 0
-    found = {"new_domain": evidence.new_domain, "new_domain_gain": evidence.new_domain_gain}
-    judged = decided(replace(FINE, feedback_rows=570, new_domain_rows=len(new), **found))
+    judged = decided(replace(
+        FINE, feedback_rows=570, new_domain_rows=len(new),
+        new_domain=evidence.new_domain, new_domain_gain=evidence.new_domain_gain,
+    ))  # fmt: skip
     assert judged.accepted is accepted
 
 
