@@ -60,7 +60,10 @@ class GateThresholds:
     attempt_days: int
     """Attempts that are older do not count."""
     min_new_domain_gain: float
-    """With feedback in the data, the lower bound of the gain on its held-out rows must be above this."""
+    """With feedback in the data, the lower bound of the gain in the log-probability of its held-out labels must be
+    above this, in nats."""
+    min_new_domain_change_bound: float
+    """The lower bound of the change of macro-F1 on these rows must be above this."""
     min_new_domain_rows: int
     """Held-out rows of feedback that this comparison needs."""
     max_calibration_error: float

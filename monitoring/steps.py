@@ -18,6 +18,7 @@ from monitoring.drift.sustained import with_evidence
 from monitoring.drift_thresholds import Thresholds
 from monitoring.history import History, Outcome
 from monitoring.policy import Decision
+from monitoring.prediction_log.engine import LogEngine
 from monitoring.windows.file_reader import from_file
 from monitoring.windows.grid import last_full_window
 from monitoring.windows.label_store import LabelStore
@@ -42,11 +43,19 @@ class ReportDestinations:
     """JSONL file (path or fsspec URL) for the rows that people should label. It holds review texts."""
 
 
-def champion_window(log: str, *, hours: float, rows: int, model_version: str, now: datetime | None = None) -> Window:
+def champion_window(
+    log: str,
+    *,
+    hours: float,
+    rows: int,
+    model_version: str,
+    now: datetime | None = None,
+    engine: LogEngine | None = None,
+) -> Window:
     """Read one model version's newest window: its last `rows` predictions or, if `rows` is 0, a window of `hours`.
 
     A window of hours is the last complete one on the grid (see `windows.grid`), so that a late or repeated run reads
-    the same window.
+    the same window. `engine` reads the log, by default DuckDB; every engine gives the same window.
 
     Example: `champion_window(".local/predictions", hours=24, rows=0, model_version="3")`.
     """
@@ -60,6 +69,7 @@ def champion_window(log: str, *, hours: float, rows: int, model_version: str, no
         last_rows=rows or None,
         model_version=model_version,
         random_rows=limits.random_rows,
+        engine=engine,
     )
 
 
@@ -111,13 +121,13 @@ def judge(
     return replace(comparison, report=kept.add_report(report, datetime.now(UTC)))
 
 
-def store_labels(window: Window, url: str, *, log: str = "", history: str = "") -> str:
+def store_labels(window: Window, url: str, *, log: str = "", history: str = "", engine: LogEngine | None = None) -> str:
     """Add the window's labels to the label store at `url`; return the rows to train on, or "" if there are none.
 
     The returned path or URL names a version of the rows that later labels do not change.
 
     `log`: the prediction log, to add labels that arrived after the window of their prediction. `history`: where the
-    number of stored rows is kept for the decision.
+    number of stored rows is kept for the decision. `engine` reads the log, by default DuckDB.
 
     Example: `store_labels(window, "labelled.parquet", log=".local/predictions", history="history")`.
     """
@@ -125,7 +135,8 @@ def store_labels(window: Window, url: str, *, log: str = "", history: str = "") 
     labels = [window.labels if len(window.labels) else window.labelled]
     if log and window.end:
         since = datetime.fromisoformat(window.end) - timedelta(days=LATE_LABEL_DAYS)
-        labels.append(late_labels(log, since=since, before=window.start, known=store.known_labels()))
+        known = store.known_labels()
+        labels.append(late_labels(log, since=since, before=window.start, known=known, engine=engine))
     rows = store.add(pd.concat([part for part in labels if len(part)] or labels[:1], ignore_index=True))
     if history:
         History(history).add_stored_labels(window.name, rows)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.results.evaluation import ClassIntervals
-from components.results.gate_decision import Change
+from components.results.gate_decision import Change, LikelihoodGain
 from components.results.interval import Interval
+from feature_checks.classifier import Probabilities
 from feature_checks.contract import LABELS
 from feature_checks.scores import Classes, class_scores_of_counts, macro_f1_of_counts, row_counts
 
@@ -25,6 +26,8 @@ TAIL: Final = 20
 MAX_RESAMPLES: Final = 100_000
 SEED: Final = 0
 CONFIDENCE: Final = 0.95
+LEAST_PROBABILITY: Final = 0.01
+"""A smaller probability of a true label counts as this one, so that few wrong labels cannot decide a comparison."""
 _BLOCK: Final = 4_000_000
 """Most weights of the bootstrap that are held at once."""
 
@@ -46,10 +49,26 @@ def macro_f1_change(
     takes more resamples, so that TAIL of them lie below the bound.
     """
     counts = np.stack([row_counts(truth, before), row_counts(truth, after)], axis=1)
-    resamples = min(max(RESAMPLES, ceil(TAIL / (1 - level))), MAX_RESAMPLES)
-    changes = _difference(_resampled_sums(counts, groups, resamples), labels)
+    changes = _difference(_resampled_sums(counts, groups, _resamples(level)), labels)
     bound = np.quantile(changes, 1 - level)
     return Change(float(_difference(counts.sum(axis=0), labels)), float(bound), level)
+
+
+def likelihood_gain(
+    truth: Classes, before: Probabilities, after: Probabilities, groups: Sequence[str], *, level: float
+) -> LikelihoodGain:
+    """Return the mean gain in the log-probability of the true label (n classes, n x 3 each), bounded at `level`.
+
+    The logarithmic score (Good, JRSS B 1952) is proper: no model gains by stating other probabilities than it has. It
+    moves with every row, where macro-F1 moves only with rows whose predicted class changes, so that the same paired
+    bootstrap sees a gain on far fewer rows.
+    """
+    rows = np.arange(len(truth))
+    scores = [np.log(np.maximum(model[rows, truth].astype(float), LEAST_PROBABILITY)) for model in (before, after)]
+    gains = np.stack([scores[1] - scores[0], np.ones(len(truth))], axis=1)
+    sums = _resampled_sums(gains, groups, _resamples(level))
+    bound = np.quantile(sums[:, 0] / sums[:, 1], 1 - level)
+    return LikelihoodGain(float(gains[:, 0].mean()), float(bound), level)
 
 
 def macro_f1_change_interval(
@@ -135,6 +154,11 @@ def _products(moments: Counts) -> Counts:
     pairs = rows**2 - squared_rows
     means = np.divide(gaps**2 - squared_gaps, pairs, out=np.zeros_like(pairs), where=pairs > 0)
     return np.asarray((rows * means).sum(axis=-1) / rows.sum(axis=-1))
+
+
+def _resamples(level: float) -> int:
+    """Return the number of resamples that leaves TAIL of them below a bound at `level`."""
+    return min(max(RESAMPLES, ceil(TAIL / (1 - level))), MAX_RESAMPLES)
 
 
 def _resampled_sums(counts: NDArray[np.number], groups: Sequence[str], resamples: int = RESAMPLES) -> Counts:

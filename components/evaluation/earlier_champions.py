@@ -16,7 +16,7 @@ from components.evaluation.behaviour import load_cases, pass_share
 from components.registry import artifacts, promotions
 from components.registry.client import connect
 from feature_checks import bundle as bundles
-from feature_checks.classifier import OnnxClassifier
+from feature_checks.classifier import OnnxClassifier, Probabilities
 from feature_checks.contract import GROUP_ID, LABEL, MODEL_NAME, TEXT
 from feature_checks.documents.reading import document_probabilities
 from feature_checks.scores import Classes, class_indices, macro_f1
@@ -58,8 +58,12 @@ class EarlierChampions:
 
     def classes(self, version: str, texts: list[str]) -> Classes:
         """Return the class that a version predicts for each text, as it is served."""
-        classes: Classes = document_probabilities(self.classifier(version), texts).argmax(axis=1).astype(np.int64)
+        classes: Classes = self.probabilities(version, texts).argmax(axis=1).astype(np.int64)
         return classes
+
+    def probabilities(self, version: str, texts: list[str]) -> Probabilities:
+        """Return the n × 3 probabilities of a version, as it is served."""
+        return document_probabilities(self.classifier(version), texts)
 
     def behaviour(self, version: str) -> float:
         """Return the share of the behavioural cases that a version passes."""

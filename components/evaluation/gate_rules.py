@@ -172,12 +172,21 @@ def _new_domain(evidence: Evidence, version: str, limits: GateThresholds) -> Ite
         f"{rows} of {evidence.feedback_rows} labels from feedback are held out for the gate; "
         f"{limits.min_new_domain_rows} are needed to see a gain",
     )
-    if gain := evidence.new_domain:
+    if gain := evidence.new_domain_gain:
         yield Rule(
             "gain on the new domain",
             gain.lower_bound,
             limits.min_new_domain_gain,
             gain.lower_bound > limits.min_new_domain_gain,
-            f"macro-F1 on {rows} held-out labels from feedback changes by {gain} from champion version {version}; "
-            f"a bound above {limits.min_new_domain_gain} is needed",
+            f"the log-probability of {rows} held-out labels from feedback changes by {gain} from champion version "
+            f"{version}; a bound above {limits.min_new_domain_gain} is needed",
+        )
+    if change := evidence.new_domain:
+        yield Rule(
+            "macro-F1 on the new domain",
+            change.lower_bound,
+            limits.min_new_domain_change_bound,
+            change.lower_bound > limits.min_new_domain_change_bound,
+            f"macro-F1 on {rows} held-out labels from feedback changes by {change} from champion version {version}; "
+            f"a bound above {limits.min_new_domain_change_bound} is needed",
         )

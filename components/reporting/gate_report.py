@@ -29,6 +29,9 @@ def sections(decision: GateDecision) -> list[Section]:
     if gain := decision.evidence.new_domain:
         rows.append(("change on held-out feedback", f"{gain.macro_f1:+.3f}", ""))
         rows.append(("lower bound of that change", f"{gain.lower_bound:+.3f}", ""))
+    if likelihood := decision.evidence.new_domain_gain:
+        rows.append(("gain in their log-probability", f"{likelihood.nats:+.3f}", ""))
+        rows.append(("lower bound of that gain", f"{likelihood.lower_bound:+.3f}", ""))
     reasons = list(decision.reasons) or ["Every rule is met."]
     if "neutral" not in decision.labels:
         reasons.append(

@@ -36,6 +36,22 @@ class Change:
 
 
 @dataclass(frozen=True)
+class LikelihoodGain:
+    """How much more probability one model gives to the true labels than another over the same rows."""
+
+    nats: float
+    """Mean over the rows of log p(after) - log p(before) of the true label."""
+    lower_bound: float
+    """One-sided lower confidence bound of that mean."""
+    level: float = 0.95
+    """Confidence of the bound."""
+
+    def __str__(self) -> str:
+        """Return the gain as reports show it."""
+        return f"{self.nats:+.3f} nats, with a {100 * self.level:.4g}% lower bound of {self.lower_bound:+.3f}"
+
+
+@dataclass(frozen=True)
 class Champion:
     """An earlier model, and how macro-F1 changes from it to the candidate."""
 
@@ -67,6 +83,8 @@ class Evidence:
     """Those of them that are held out for the gate."""
     new_domain: Change | None = None
     """Change from the champion on them; None without such rows or without a champion."""
+    new_domain_gain: LikelihoodGain | None = None
+    """Gain in the probability of their labels over the champion; None as above, and in older decisions."""
     calibration_error: float | None = None
     """Expected calibration error of the candidate as served, on the test split."""
     behaviour: Behaviour | None = None
@@ -131,9 +149,11 @@ class GateDecision:
             "change_from_best": self.evidence.best.change if self.evidence.best else None,
             "new_domain_gain": self.evidence.new_domain,
         }
-        known = {name: change for name, change in changes.items() if change}
-        return {f"gate_{name}": change.macro_f1 for name, change in known.items()} | {
-            f"gate_{name}_lower_bound": change.lower_bound for name, change in known.items()
+        known = {name: (change.macro_f1, change.lower_bound) for name, change in changes.items() if change}
+        if gain := self.evidence.new_domain_gain:
+            known["new_domain_likelihood_gain"] = (gain.nats, gain.lower_bound)
+        return {f"gate_{name}": value for name, (value, _) in known.items()} | {
+            f"gate_{name}_lower_bound": bound for name, (_, bound) in known.items()
         }
 
 
@@ -156,11 +176,12 @@ def load(folder: Path) -> GateDecision:
 
 
 def _typed_evidence(content: Mapping[str, Any]) -> dict[str, Any]:
-    behaviour, gain = content.get("behaviour"), content.get("new_domain")
+    behaviour, change, gain = (content.get(name) for name in ("behaviour", "new_domain", "new_domain_gain"))
     return {
         "best": _champion(content.get("best")),
         "behaviour": Behaviour(**behaviour) if behaviour else None,
-        "new_domain": Change(**gain) if gain else None,
+        "new_domain": Change(**change) if change else None,
+        "new_domain_gain": LikelihoodGain(**gain) if gain else None,
         "document_f1": tuple(content["document_f1"]) if content.get("document_f1") else None,
         "answers": tuple(parse_limit(limit) for limit in content.get("answers", ())),
         "slice_losses": {name: Change(**loss) for name, loss in content.get("slice_losses", {}).items()},

@@ -27,6 +27,8 @@ MIN_MATCHED_ROWS: Final = 25
 """A sample that would have fewer rows takes all rows of the domains that lack some, and rows of the others besides: a
 champion that was trained with few labels of a new domain must not be compared with the old domain alone."""
 FOLDS: Final = 5
+MAX_KNOWN_TEXTS: Final = 10_000
+"""Current texts whose domains are kept: a text often comes again in a later window."""
 PARTS: Final = 3
 """Parts of a domain by how sure the classifiers are, each with the same number of current rows."""
 
@@ -80,10 +82,16 @@ def _learned(texts: tuple[str, ...], sources: tuple[str, ...]) -> _Domains:
     if np.bincount(moved[moved >= 0], minlength=len(names)).min() >= MIN_SOURCE_ROWS:
         targets = moved
     known, models = _cross_fitted(features, targets)
+    found: dict[str, NDArray[np.float64]] = {}
 
     def predict(rows: Sequence[str]) -> NDArray[np.float64]:
-        new = vectorizer.transform(rows)
-        return np.asarray(np.mean([model.predict_proba(new) for model in models], axis=0))
+        if missing := [text for text in dict.fromkeys(rows) if text not in found]:
+            new = vectorizer.transform(missing)
+            found.update(zip(missing, np.mean([model.predict_proba(new) for model in models], axis=0), strict=True))
+        predicted = np.array([found[text] for text in rows])
+        if len(found) > MAX_KNOWN_TEXTS:
+            found.clear()
+        return predicted
 
     return _Domains(known, predict)
 

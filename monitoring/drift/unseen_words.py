@@ -11,19 +11,16 @@ import zlib
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from feature_checks.contract import GROUP_ID, TEXT, normalise
 
 UNSEEN_WORDS: Final = "unseen_words"
 FOLDS: Final = 5
+SEVERAL: Final = -1
 WORD_OR_SYMBOL: Final = r"\w+|[^\w\s]"
 """Punctuation and symbols are tokens too, so that every visible text has a token, in any language."""
 _WORD: Final = re.compile(WORD_OR_SYMBOL)
-
-Shares = NDArray[np.float64]
 
 
 def with_unseen_words(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -39,28 +36,37 @@ def with_unseen_words(reference: pd.DataFrame, current: pd.DataFrame) -> tuple[p
     if not ({TEXT, GROUP_ID} <= set(reference.columns) and TEXT in current.columns):
         return reference, current
     reference_words, current_words = (_words(frame[TEXT].tolist()) for frame in (reference, current))
-    fold = _folds(reference)
-    reference_shares = np.zeros(len(reference))
-    current_shares = np.zeros(len(current))
-    for number in range(FOLDS):
-        held_out = np.flatnonzero(fold == number)
-        seen = {word for row in np.flatnonzero(fold != number) for word in reference_words[row]}
-        reference_shares[held_out] = _shares([reference_words[row] for row in held_out], seen)
-        current_shares += _shares(current_words, seen) / FOLDS
+    folds = _folds(reference)
+    part = _parts_of_words(reference_words, folds)
+    # A word is unseen in the vocabulary without a part if it is in that part alone, and in all FOLDS if it is in none.
+    weight = {word: 1 / FOLDS if number != SEVERAL else 0.0 for word, number in part.items()}
     return (
-        reference.assign(**{UNSEEN_WORDS: reference_shares}),
-        current.assign(**{UNSEEN_WORDS: current_shares}),
-    )
+        reference.assign(**{UNSEEN_WORDS: [
+            _mean([float(part[word] == fold) for word in words])
+            for words, fold in zip(reference_words, folds, strict=True)
+        ]}),
+        current.assign(**{UNSEEN_WORDS: [_mean([weight.get(word, 1.0) for word in words]) for words in current_words]}),
+    )  # fmt: skip
 
 
 def _words(texts: Sequence[str]) -> list[list[str]]:
     return [_WORD.findall(normalise(text).casefold()) for text in texts]
 
 
-def _folds(reference: pd.DataFrame) -> NDArray[np.int64]:
+def _folds(reference: pd.DataFrame) -> list[int]:
     """Return the part of each row, which depends on its review alone."""
-    return np.array([zlib.crc32(str(group).encode()) % FOLDS for group in reference[GROUP_ID]])
+    return [zlib.crc32(str(group).encode()) % FOLDS for group in reference[GROUP_ID]]
 
 
-def _shares(texts: Sequence[Sequence[str]], seen: set[str]) -> Shares:
-    return np.array([sum(word not in seen for word in words) / len(words) if words else 0.0 for words in texts])
+def _parts_of_words(texts: Sequence[Sequence[str]], folds: Sequence[int]) -> dict[str, int]:
+    """Return for each word the part that it is in, or SEVERAL."""
+    part: dict[str, int] = {}
+    for words, fold in zip(texts, folds, strict=True):
+        for word in words:
+            if part.setdefault(word, fold) != fold:
+                part[word] = SEVERAL
+    return part
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -58,18 +58,21 @@ class LabelStore:
 
         Labels without a text are left out: a model cannot be trained on them.
         """
-        parts = [part for part in (self.labels(), given_labels(labelled)) if len(part)]
+        given = given_labels(labelled)
+        if given.empty and len(rows := self.rows()):
+            return len(rows)
+        parts = [part for part in (self.labels(), given) if len(part)]
         known = pd.concat(parts, ignore_index=True) if parts else self.labels()
         known = known.sort_values([LABELLED_AT, ROW_ID], kind="stable", na_position="first")
         known = known.drop_duplicates([ROW_ID, LABELLED_BY], keep="last", ignore_index=True)
         sifted = sift(known, drift_thresholds.load().feedback)
-        rows = training_rows(sifted.accepted).sort_values([PREDICTED_AT, ROW_ID], ignore_index=True)
+        accepted = training_rows(sifted.accepted).sort_values([PREDICTED_AT, ROW_ID], ignore_index=True)
         self._write(self._beside("-labels.parquet"), known)
         quarantine = sifted.quarantined.reindex(columns=[*LABEL_COLUMNS, WHY])
         with fsspec.open(self._beside("-quarantine.jsonl"), "wt", encoding="utf-8", auto_mkdir=True) as file:
             quarantine.to_json(file, orient="records", lines=True, force_ascii=False)
-        self._write(self.url, rows)
-        return len(rows)
+        self._write(self.url, accepted)
+        return len(accepted)
 
     def keep_version(self) -> str:
         """Keep the present rows under a name that holds their digest, and return its path or URL.

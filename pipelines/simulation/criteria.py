@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from scipy.stats import binomtest
 
-from pipelines.simulation.scenarios import ANCHOR, SCENARIOS, SETTLED, START
+from pipelines.simulation.scenarios import ANCHOR, SCENARIOS, SETTLED, START, WEEKS
 from pipelines.simulation.year import Year
 
 Years = Mapping[str, Sequence[Year]]
@@ -61,10 +61,12 @@ def _of_scenario(name: str, years: Sequence[Year]) -> Iterator[Criterion]:
         yield _mean(name, f"gap of tweets to training on all labels at once, {SETTLED} weeks after the shift",
                     f"at most {MARGIN}", [gap_after_shift(year) for year in years], high=MARGIN)  # fmt: skip
     if name == "season":
-        again = [any(week >= START + 24 for week in trained(year)) for year in years]
+        third = [any(week >= START + 24 for week in trained(year)[2:]) for year in years]
         yield _share(
-            name, "years without a retraining when the season comes back", "all", [not bad for bad in again], 1.0
+            name, "years without a third retraining when the season comes back", "all", [not bad for bad in third], 1.0
         )
+        again = [not any(week >= START + 24 for week in trained(year)) for year in years]
+        yield _share(name, "years without any retraining when the season comes back", "reported", again, 0.0)
     if name == "none":
         yield _mean(name, "retrainings in a year", "0", retrainings, high=0.0)
         asked = [any(week.requested for week in year.weeks[START:]) for year in years]
@@ -72,8 +74,10 @@ def _of_scenario(name: str, years: Sequence[Year]) -> Iterator[Criterion]:
     if name == "tenth":
         seen = [any(drifts(year)[START : START + SEEN_WITHIN]) for year in years]
         yield _share(name, f"years in which it is seen within {SEEN_WITHIN} weeks", "at least 90 %", seen, 0.9)
-        early = [float(sum(drifts(year)[:START])) for year in years]
-        yield _mean(name, f"weeks with drift in the {START} weeks before", "at most 0.2", early, high=0.2)
+        early = [sum(drifts(year)[:START]) * WEEKS / START for year in years]
+        yield _mean(
+            name, f"weeks with drift in the {START} weeks before, as so many a year", "at most 1", early, high=1
+        )
     if name == "upstream":
         yield _mean(name, "retrainings in a year", "reported", retrainings, high=np.inf)
     worst = [worst_fall(year) for year in years]
@@ -105,14 +109,20 @@ def gap_after_shift(year: Year) -> float:
 
 
 def _poisoning(years: Sequence[Year], clean: Mapping[int, Year]) -> Criterion:
+    """Return the share of years in which no candidate is trained on the user's labels, or which end no worse."""
     harmless = []
     for year in years:
+        refused = not any(week.poisoned_rows for week in year.weeks)
         if year.seed in clean:
-            before, after = clean[year.seed].weeks[-1].macro_f1, year.weeks[-1].macro_f1
-            new = SCENARIOS[year.scenario].new_domain
-            harmless.append(all(after[domain] >= before[domain] - MARGIN for domain in (ANCHOR, new)))
-    what = "years that end no worse than without the user (anchor and tweets)"
+            harmless.append(refused or _no_worse(year, clean[year.seed]))
+    what = "years in which no label of the user is trained on, or that end no worse than without the user"
     return _share("poisoned", what, "at least 95 %", harmless, 0.95)
+
+
+def _no_worse(year: Year, clean: Year) -> bool:
+    """Return whether a year ends with models as good as another one's, on the anchor and on the new domain."""
+    before, after = clean.weeks[-1].macro_f1, year.weeks[-1].macro_f1
+    return all(after[domain] >= before[domain] - MARGIN for domain in (ANCHOR, SCENARIOS[year.scenario].new_domain))
 
 
 def _mean(scenario: str, what: str, needed: str, values: Sequence[float], *, high: float) -> Criterion:

@@ -21,6 +21,11 @@ PENALTY: Final = 3e-3
 """Weight of the squared norm of the head, beside the mean cross-entropy of the rows. Of 0.0003, 0.001 and 0.003 the
 largest gave the best first models (macro-F1 0.665, 0.676 and 0.679 on the test split, mean of ten seeds)."""
 STEPS: Final = 100
+START_SHARE: Final = 0.25
+"""Share of the earlier head in the mean. The training step takes one half, because its fine-tuning starts from the
+earlier weights and runs for two epochs only. A head is fitted from nothing to the optimum. On three weeks of labels for
+six first models, a quarter keeps macro-F1 on the anchor (a change of -0.002, without the mean -0.005) and costs 0.005
+on the new domain; a half costs 0.017."""
 
 Matrix = NDArray[np.float64]
 
@@ -37,13 +42,17 @@ class LinearLearner:
     def train(self, data: Path, output: Path, settings: TrainingSettings, *, pipeline_run: str = "") -> str:
         """Fit the head on the train split and write it to the folder `output`; return the name of the run.
 
-        The same interface as `components.train.train`. The solution is unique, so the seed has no effect.
+        The same interface as `components.train.train`. `settings.base_model` may be the folder of an earlier head: the
+        result is then the mean of both, as when the training step continues from a registered model. The solution is
+        unique, so the seed has no effect.
         """
-        del settings
         frame = pd.read_parquet(data)
         rows = frame[frame[SPLIT] == "train"]
         output.mkdir(parents=True, exist_ok=True)
-        np.save(output / WEIGHTS, fit(self._inputs(rows[TEXT].tolist()), soft_targets(rows).astype(float)))
+        head = fit(self._inputs(rows[TEXT].tolist()), soft_targets(rows).astype(float))
+        if (start := Path(settings.base_model) / WEIGHTS).is_file():
+            head = START_SHARE * np.load(start) + (1 - START_SHARE) * head
+        np.save(output / WEIGHTS, head)
         return pipeline_run
 
     def probabilities(self, model: Path, texts: list[str]) -> Probabilities:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -59,7 +60,7 @@ class SimulatedLog:
                     item=0,
                     timestamp=_time(moment),
                     text=text,
-                    **describe(text)._asdict(),
+                    **_described(text),
                     label=LABELS[int(row.argmax())],
                     confidence=round(float(row.max()), 6),
                     probabilities=(float(row[0]), float(row[1]), float(row[2])),
@@ -84,6 +85,11 @@ class SimulatedLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = (json.dumps(_as_dict(record), ensure_ascii=False) for record in records)
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@lru_cache(maxsize=20_000)  # The texts come again in other weeks and years.
+def _described(text: str) -> dict[str, Any]:
+    return describe(text)._asdict()
 
 
 def _as_dict(record: Any) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from components import gate
 from components.evaluation import baseline, behaviour, metrics
 from components.evaluation.behaviour import load_cases
 from components.evaluation.earlier_champions import EarlierChampions, anchor_digest
+from components.modelling.base_models import DEFAULT_BASE_MODEL
 from components.registry import aliases, artifacts
 from components.registry.client import connect
 from components.results.gate_decision import Behaviour, GateDecision
@@ -60,7 +61,9 @@ class FastTrainer:
 
     def candidate(self, data: Path, folder: Path) -> str:
         """Train on the data set, judge, register and, if accepted, promote; return the version."""
-        self.learner.train(data, folder, TrainingSettings())
+        champion = aliases.version_of("champion")
+        base = str(self._folders[champion]) if champion else DEFAULT_BASE_MODEL
+        self.learner.train(data, folder, TrainingSettings(base_model=base))
         frame = pd.read_parquet(data)
         decision = self._judge(folder, frame)
         version = _register(folder, decision)
@@ -88,7 +91,7 @@ class FastTrainer:
         scores = self.learner.probabilities(folder, texts)
         scores_new = self.learner.probabilities(folder, new[TEXT].tolist())
         earlier = KnownChampions(folder, anchor, LABELS, score=self.probabilities)
-        champion, evidence = gate.comparisons(earlier, _classes(scores), new, _classes(scores_new), self.limits)
+        champion, evidence = gate.comparisons(earlier, _classes(scores), new, scores_new, self.limits)
         passed = behaviour.pass_share(lambda cases: self.learner.probabilities(folder, list(cases)), load_cases())
         decision = gate.decide(
             metrics.served_score(truth, _classes(scores)),
@@ -129,9 +132,9 @@ class KnownChampions(EarlierChampions):
         """Return what scores texts with a version."""
         return _Scored(self.score, version)
 
-    def classes(self, version: str, texts: list[str]) -> Classes:
-        """Return the class that a version predicts for each text."""
-        return _classes(self.score(version, texts))
+    def probabilities(self, version: str, texts: list[str]) -> Probabilities:
+        """Return the n × 3 probabilities of a version."""
+        return self.score(version, texts)
 
 
 def _classes(probabilities: Probabilities) -> Classes:

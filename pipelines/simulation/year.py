@@ -20,8 +20,10 @@ from feature_checks.splits import without_held_out_texts
 from monitoring import drift_thresholds, steps
 from monitoring.drift.comparison import Check
 from monitoring.drift.label_requests import ask_for_labels
+from monitoring.prediction_log.lines_engine import LinesEngine
 from monitoring.windows.file_reader import from_file
 from monitoring.windows.label_store import LabelStore
+from monitoring.windows.log_reader import LABELLED_BY
 from monitoring.windows.window import Window
 from pipelines.simulation.log import HOURS, WEEK, GivenLabel, SimulatedLog
 from pipelines.simulation.population import Population, week_of, with_fault
@@ -34,6 +36,8 @@ ROWS: Final = 500
 USERS: Final = 20
 """People who give labels."""
 POISONER: Final = "poisoner"
+ENGINE: Final = LinesEngine()
+"""Reads five hundred predictions in less time than DuckDB needs to start, with the same result."""
 _WRONG: Final[dict[str, Label]] = {"negative": "positive", "neutral": "positive", "positive": "negative"}
 
 
@@ -56,6 +60,8 @@ class Week:
     """Version that was trained at the end of the week; empty without a retraining."""
     promoted: bool
     outcome: str
+    poisoned_rows: int
+    """Rows of the candidate's data that have a label of the user who gives wrong ones."""
     macro_f1: dict[str, float]
     """Macro-F1 of the version that is champion after the week, on the test rows of each domain."""
 
@@ -127,16 +133,17 @@ class Simulation:
         start = FIRST_MONDAY + number * WEEK
         self._serve(number, mix, version, start)
         window = steps.champion_window(str(self.log.folder), hours=HOURS, rows=0, model_version=version,
-                                       now=start + WEEK)  # fmt: skip
+                                       now=start + WEEK, engine=ENGINE)  # fmt: skip
         comparison = steps.judge(self._reference(version), window, self.history, self.thresholds, self._check(number))
         requests = ask_for_labels(comparison.current, window.random_part)
-        steps.store_labels(window, self.store.url, log=str(self.log.folder), history=self.history)
+        steps.store_labels(window, self.store.url, log=str(self.log.folder), history=self.history, engine=ENGINE)
         decision = steps.decide(self.history, self.thresholds, run=f"week-{number}")
         asked = comparison.report.drift  # People label after an alert that a window has drifted.
         if asked:
             self._answer(number, requests)
-        candidate, promoted, outcome = "", False, ""
+        candidate, promoted, outcome, poisoned = "", False, "", 0
         if decision.action == "RETRAIN":
+            poisoned = int((self.store.rows()[LABELLED_BY] == POISONER).sum())
             candidate = self.train(f"week-{number}")
             promoted, outcome = aliases.promotion_outcome(candidate)
             steps.record_outcome(self.history, version=candidate, promoted=promoted, reason=outcome)
@@ -145,7 +152,8 @@ class Simulation:
             mix=mix, status=report.status, drift=report.drift, sustained=report.is_sustained, action=decision.action,
             reasons=decision.reasons, stored_labels=decision.stored_labels,
             requested=len(requests) if asked else 0, champion=version,
-            candidate=candidate, promoted=promoted, outcome=outcome, macro_f1=self.measure(aliases.champion()),
+            candidate=candidate, promoted=promoted, outcome=outcome, poisoned_rows=poisoned,
+            macro_f1=self.measure(aliases.champion()),
         )  # fmt: skip
 
     def train(self, name: str) -> str:

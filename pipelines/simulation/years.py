@@ -111,20 +111,30 @@ def run_one(plan: Plan, scenario: str, seed: int) -> Year:
 def add_comparisons(year: Year, simulation: Simulation, learner: LinearLearner) -> None:
     """Add the comparisons to a finished year whose files are still there."""
     shifted = simulation.scenario.shifted_by
-    if shifted is not None:
-        year.at_once = _score_at_once(simulation, learner, shifted + SETTLED)
-    if year.seed == DRAWN_SEED:
-        changing = simulation.scenario.shifted_by is not None
-        year.weekly = [_score_at_once(simulation, learner, week) for week in range(len(year.weeks))] if changing else []
+    if shifted is None:
+        return
+    labelled = simulation.store.rows()
+    labels = [_given_by(labelled, week) for week in range(len(year.weeks))]
+    settled = min(shifted + SETTLED, len(year.weeks) - 1)
+    weeks = range(len(year.weeks)) if year.seed == DRAWN_SEED else [settled]
+    scores: dict[int, dict[str, float]] = {}  # Labels are only added, so that an equal number means the same ones.
+    for week in weeks:
+        if len(labels[week]) not in scores:
+            scores[len(labels[week])] = _score_at_once(simulation, learner, labels[week])
+    year.at_once = scores[len(labels[settled])]
+    year.weekly = [scores[len(known)] for known in labels] if year.seed == DRAWN_SEED else []
 
 
-def _score_at_once(simulation: Simulation, learner: LinearLearner, week: int) -> dict[str, float]:
-    """Return macro-F1 by domain of a model of the first reviews and of every label given by the end of a week."""
+def _given_by(labelled: pd.DataFrame, week: int) -> pd.DataFrame:
+    """Return the labels that were given by the end of a week."""
+    until = (FIRST_MONDAY + (week + 1) * WEEK).isoformat(timespec="milliseconds")
+    return labelled[labelled[LABELLED_AT] < until] if len(labelled) else labelled
+
+
+def _score_at_once(simulation: Simulation, learner: LinearLearner, known: pd.DataFrame) -> dict[str, float]:
+    """Return macro-F1 by domain of a model of the first reviews and of all these labels."""
     folder = Path(simulation.folder, "at-once")
     folder.mkdir(exist_ok=True)
-    labelled = simulation.store.rows()
-    until = (FIRST_MONDAY + (week + 1) * WEEK).isoformat(timespec="milliseconds")
-    known = labelled[labelled[LABELLED_AT] < until] if len(labelled) else labelled
     rows = pd.concat([simulation.population.first, known.assign(**{SPLIT: "train"})], ignore_index=True)
     without_held_out_texts(rows).to_parquet(folder / "split.parquet", index=False)
     learner.train(folder / "split.parquet", folder, TrainingSettings())

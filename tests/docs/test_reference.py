@@ -136,6 +136,8 @@ def test_prose_has_the_numbers_of_the_gate_and_the_policy() -> None:
     assert f"cases that pass falls by at most {gate.max_behaviour_loss}" in words
     assert f"no slice of at least {gate.min_slice_rows} rows" in words
     assert f"loses more than {gate.max_slice_loss} macro-F1 beyond chance" in words
+    assert f"mean gain in log-probability is above {gate.min_new_domain_gain:g}." in words
+    assert f"macro-F1 on the same rows is above −{-gate.min_new_domain_change_bound}" in words
     assert f"at least {gate.min_new_domain_rows} held-out labels" in words
     first, second = (f"{gate.attempt_level(attempt):.1%}".replace("%", " %") for attempt in (1, 2))
     assert f"{first} for the first, {second} for the second" in words

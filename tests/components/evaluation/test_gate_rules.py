@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
+from components.evaluation.bootstrap import likelihood_gain
 from components.evaluation.earlier_champions import EarlierChampions, anchor_digest
 from components.evaluation.metrics import served_score
-from components.gate import compare, decide
+from components.gate import compare, comparisons, decide
 from components.registry import aliases
 from components.registry.client import connect
 from components.results import gate_decision
-from components.results.gate_decision import Behaviour, Champion, Change, Evidence, GateDecision, ServedScore
+from components.results.gate_decision import (
+    Behaviour,
+    Champion,
+    Change,
+    Evidence,
+    GateDecision,
+    LikelihoodGain,
+    ServedScore,
+)
 from feature_checks import thresholds
+from feature_checks.classifier import Probabilities
 from feature_checks.contract import LABELS, MODEL_NAME
+from feature_checks.scores import class_indices
 
 LIMITS = thresholds.load().gate
 SCORE = ServedScore(0.8, dict.fromkeys(LABELS, 0.8))
@@ -74,9 +86,17 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "confidence; a loss of at most 0.05, or one within chance, is allowed",
     ),
     "no gain on the new domain": (
-        {"feedback_rows": 400, "new_domain_rows": 80, "new_domain": Change(0.02, -0.01, 0.975)},
-        "macro-F1 on 80 held-out labels from feedback changes by +0.020, with a 97.5% lower bound of -0.010 from "
-        "champion version 5; a bound above 0.0 is needed",
+        {"feedback_rows": 400, "new_domain_rows": 80, "new_domain_gain": LikelihoodGain(0.02, -0.01, 0.975)},
+        "the log-probability of 80 held-out labels from feedback changes by +0.020 nats, with a 97.5% lower bound of "
+        "-0.010 from champion version 5; a bound above 0.0 is needed",
+    ),
+    "wrong classes on the new domain": (
+        {
+            "feedback_rows": 400, "new_domain_rows": 80,
+            "new_domain_gain": LikelihoodGain(0.1, 0.05, 0.975), "new_domain": Change(-0.05, -0.12, 0.975),
+        },
+        "macro-F1 on 80 held-out labels from feedback changes by -0.050, with a 97.5% lower bound of -0.120 from "
+        "champion version 5; a bound above -0.1 is needed",
     ),
     "nothing held out": (
         {"feedback_rows": 100, "new_domain_rows": 3},
@@ -100,16 +120,97 @@ def test_a_large_loss_on_a_slice_within_chance_passes() -> None:
 
 
 def test_a_gain_on_the_new_domain_passes() -> None:
-    gain = replace(FINE, feedback_rows=400, new_domain_rows=80, new_domain=Change(0.1, 0.03, 0.975))
+    gain = replace(
+        FINE, feedback_rows=400, new_domain_rows=80,
+        new_domain_gain=LikelihoodGain(0.1, 0.03, 0.975), new_domain=Change(0.02, -0.05, 0.975),
+    )  # fmt: skip
     assert decided(gain).accepted
 
 
+def new_domain(gain: float, wrong: float, rows: int = 190) -> tuple[pd.DataFrame, Probabilities, Probabilities]:
+    """Return held-out rows and the probabilities of two models, as a retraining on tweets gives them.
+
+    The second model gives the true labels `gain` nats more on average, with a standard deviation of 0.2. Both predict
+    the same classes, a share `wrong` of them wrongly.
+    """
+    random = np.random.default_rng(2)
+    truth = np.arange(rows) % 3
+    frame = pd.DataFrame({"text": [str(row) for row in range(rows)], "label": np.array(LABELS)[truth],
+                          "group_id": [f"text:{row}" for row in range(rows)]})  # fmt: skip
+    missed = random.random(rows) < wrong
+    before = np.log(np.where(missed, 0.25, 0.6))
+    bounds = np.log(np.where(missed, 0.1, 0.4)), np.log(np.where(missed, 0.3, 0.95))
+    after = np.clip(before + random.normal(gain, 0.2, rows), *bounds)
+    return frame, _with_true_label(truth, np.exp(before)), _with_true_label(truth, np.exp(after))
+
+
+def _with_true_label(truth: NDArray[np.int64], shares: NDArray[np.float64]) -> Probabilities:
+    probabilities = np.repeat(((1 - shares) * 0.5)[:, None], 3, axis=1)
+    probabilities[np.arange(len(truth)), truth] = shares
+    return probabilities.astype(np.float32)
+
+
+@dataclass
+class KnownProbabilities(EarlierChampions):
+    """A champion, version 5, whose probabilities on the new rows are known."""
+
+    before: Probabilities = field(kw_only=True)
+
+    def current(self) -> str | None:
+        return "5"
+
+    def best(self) -> str | None:
+        return "5"
+
+    def attempt(self, best: str | None, days: int) -> int:  # noqa: ARG002
+        return 1
+
+    def probabilities(self, version: str, texts: list[str]) -> Probabilities:  # noqa: ARG002
+        known = len(texts) == len(self.before)
+        return self.before if known else np.eye(3, dtype=np.float32)[np.arange(len(texts)) % 3]
+
+
+@pytest.mark.parametrize(("gain", "accepted"), [(0.1, True), (0.0, False), (-0.1, False)])
+def test_the_labels_of_three_weeks_show_a_gain_that_macro_f1_cannot(
+    gain: float, accepted: bool, tmp_path: Path
+) -> None:
+    new, before, after = new_domain(gain, wrong=0.3)
+    test = pd.DataFrame({"text": [f"old {row}" for row in range(300)], "label": list(LABELS) * 100,
+                         "source": "amazon", "group_id": [str(row // 6) for row in range(300)]})  # fmt: skip
+    earlier = KnownProbabilities(tmp_path, test, LABELS, before=before)
+    _, evidence = comparisons(earlier, class_indices(test["label"].tolist()), new, after, LIMITS)
+    assert evidence.new_domain is not None
+    assert evidence.new_domain.lower_bound <= 0
+    judged = decided(replace(
+        FINE, feedback_rows=570, new_domain_rows=len(new),
+        new_domain=evidence.new_domain, new_domain_gain=evidence.new_domain_gain,
+    ))  # fmt: skip
+    assert judged.accepted is accepted
+
+
+def test_one_impossible_label_does_not_decide_about_a_gain() -> None:
+    """People give wrong labels. The probability of such a label may be as small as it likes."""
+    new, before, after = new_domain(0.1, wrong=0.3)
+    truth, groups = class_indices(new["label"].tolist()), new["group_id"].tolist()
+    sure = after.copy()
+    sure[0] = 1e-30
+    gain, sure_gain = (
+        likelihood_gain(truth, before, model, groups, level=LIMITS.attempt_level(1)) for model in (after, sure)
+    )
+    assert 0.01 < gain.nats - sure_gain.nats < np.log(100) / len(new)
+    assert sure_gain.lower_bound > gain.lower_bound - 0.06
+
+
 def test_a_decision_is_read_again_with_all_its_evidence(tmp_path: Path) -> None:
-    decision = decided(replace(FINE, new_domain=Change(0.1, 0.03), feedback_rows=100, new_domain_rows=40))
+    decision = decided(replace(
+        FINE, new_domain=Change(0.1, 0.03), new_domain_gain=LikelihoodGain(0.2, 0.1, 0.975),
+        feedback_rows=100, new_domain_rows=40,
+    ))  # fmt: skip
     gate_decision.save(decision, tmp_path)
     loaded = gate_decision.load(tmp_path)
     assert loaded == replace(decision, labels=list(LABELS), reasons=[])
     assert loaded.metrics()["gate_new_domain_gain_lower_bound"] == 0.03
+    assert loaded.metrics()["gate_new_domain_likelihood_gain_lower_bound"] == 0.1
 
 
 def test_the_error_of_all_attempts_together_stays_within_the_budget() -> None:

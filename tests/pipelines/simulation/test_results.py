@@ -22,7 +22,7 @@ from pipelines.simulation.year import Week, Year
 
 CALM = Week(
     mix={"amazon": 1.0}, status="judged", drift=False, sustained=False, action="OK", reasons=("no drift",),
-    stored_labels=0, requested=0, champion="1", candidate="", promoted=False, outcome="",
+    stored_labels=0, requested=0, champion="1", candidate="", promoted=False, outcome="", poisoned_rows=0,
     macro_f1={"amazon": 0.7, "tweets": 0.6, "nyt": 0.5, "movies": 0.5},
 )  # fmt: skip
 
@@ -57,6 +57,38 @@ def test_the_new_domain_must_follow_training_at_once_within_four_weeks() -> None
     retrained = learned | {13: {"candidate": "2", "promoted": True}}
     assert found([year("sudden", 0, retrained)])[what]
     assert not found([year("sudden", 0, {})])[what]
+
+
+def test_a_third_retraining_in_the_second_season_fails_and_a_second_one_does_not() -> None:
+    what = "years without a third retraining when the season comes back"
+    weeks = (14, 18, 40)
+    retrained = {number: {"candidate": str(number), "drift": True} for number in weeks}
+    assert not found([year("season", 0, retrained)])[what]
+    assert found([year("season", 0, {number: retrained[number] for number in weeks[1:]})])[what]
+
+
+def test_false_alarms_before_a_small_shift_count_as_so_many_a_year() -> None:
+    alarms: dict[int, dict[str, Any]] = {number: {"drift": True} for number in (3, 14)}
+    years = [year("tenth", seed, alarms if seed == 0 else {14: alarms[14]}) for seed in range(5)]
+    (early,) = [one for one in criteria({"tenth": years}) if "before" in one.what]
+    assert early.value == pytest.approx(52 / 12 / 5)
+    assert early.holds
+    assert not found(years[:4])[early.what]
+
+
+def test_wrong_labels_do_harm_only_where_they_are_trained_on() -> None:
+    worse = {"macro_f1": CALM.macro_f1 | {"tweets": 0.57}}
+    trained = {"candidate": "2", "poisoned_rows": 9}
+    clean = [year("sudden", seed, {}) for seed in range(4)]
+    years = [
+        year("poisoned", 0, {}),
+        year("poisoned", 1, {14: trained}),
+        year("poisoned", 2, {51: worse}),
+        year("poisoned", 3, {14: trained, 51: worse}),
+    ]
+    (last,) = [one for one in criteria({"sudden": clean, "poisoned": years}) if "of the user" in one.what]
+    assert last.value == 3 / 4
+    assert not last.holds
 
 
 def test_pictures_page_and_figures_are_written(tmp_path: Path) -> None:

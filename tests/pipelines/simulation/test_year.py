@@ -12,12 +12,13 @@ import pytest
 from components.registry import aliases
 from feature_checks import thresholds
 from monitoring.history import History
+from monitoring.windows.label_store import LabelStore
 from pipelines.simulation import population
 from pipelines.simulation.encoders import Encoder
 from pipelines.simulation.linear import LinearLearner
 from pipelines.simulation.scenarios import SCENARIOS, Mix
 from pipelines.simulation.trainers import FastTrainer
-from pipelines.simulation.year import Simulation, Year
+from pipelines.simulation.year import POISONER, Simulation, Year
 
 SHIFT = 2
 WEEKS = 10
@@ -76,6 +77,15 @@ def test_without_labels_nothing_is_trained_and_labels_are_asked_for(
     assert not any(week.candidate for week in year.weeks)
     assert year.weeks[-1].requested > 100
     assert "please label the rows" in year.weeks[-1].reasons[-1]
+
+
+def test_one_users_wrong_labels_are_set_apart_and_not_trained_on(
+    reviews: pd.DataFrame, encoder: Encoder, state: Path
+) -> None:
+    year = simulate(reviews, encoder, state, "poisoned", weeks=SHIFT + 5)
+    assert [week.poisoned_rows for week in year.weeks if week.candidate] == [0]
+    quarantined = LabelStore(str(state / "year" / "labelled.parquet")).quarantined()
+    assert (quarantined["labelled_by"] == POISONER).sum() > 60
 
 
 def test_an_error_page_instead_of_texts_is_not_judged(reviews: pd.DataFrame, encoder: Encoder, state: Path) -> None:
