@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from kfp import dsl
 
-from components import ops, search_ops
+from components import ops
+from components.search import ops as search_ops
 
 PARALLEL: Final = 2
 """Trials that run at the same time. kfp.local never runs more than two."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "components"
-OPERATIONS = sorted(PACKAGE.glob("*ops.py"))
+OPERATIONS = sorted(PACKAGE.rglob("*ops.py"))
 STEPS = sorted(path for path in PACKAGE.glob("*.py") if path.name != "__init__.py" and path not in OPERATIONS)
 NAMES = {f"components.{path.stem}" for path in STEPS}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path not in OPERATIONS)

@@ -29,7 +29,7 @@ ALSO: Final = {
     "components/monitoring_ops.py": {"monitoring"},
     "pipelines/training.py": {"components.ops"},
     "pipelines/monitoring.py": {"components.ops", "components.monitoring_ops"},
-    "pipelines/search.py": {"components.ops", "components.search_ops"},
+    "pipelines/search.py": {"components.ops", "components.search.ops"},
     "pipelines/cli": {"components", "monitoring", "serving"},
     "pipelines/simulation": {"components", "monitoring"},
 }
@@ -39,7 +39,7 @@ STEPS: Final = ("ingest", "check", "split", "train", "evaluate", "export", "veri
 IMPORTERS: Final = {
     "great_expectations": ("feature_checks/",),
     "evidently": ("monitoring/drift/evidently_report.py",),
-    "kfp": ("components/ops.py", "components/monitoring_ops.py", "components/search_ops.py", "pipelines/"),
+    "kfp": ("components/ops.py", "components/monitoring_ops.py", "components/search/ops.py", "pipelines/"),
     "kserve": ("serving/",),
 }
 """The only modules that may import a heavy library."""
