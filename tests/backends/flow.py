@@ -81,10 +81,14 @@ def train(folder: Folder, source: str, base_model: str) -> tuple[str, str, str]:
     )
     model, exported, window = folder.new(Model, "model"), folder.new(Model, "exported"), folder.new(Dataset, "window")
     page, scores = folder.new(HTML, "report.html"), folder.new(Metrics, "scores")
-    ops.ingest.python_func(source, "", "", "", "", "", "auto", "required", data)
+    options = ops.ingest.python_func(source, "", "", "", "", "", "auto", "required", data)
     ops.check.python_func(data, "required", data_check, page)
     ops.split.python_func(data, split_data)
-    run_id = ops.train.python_func(split_data, base_model, 3.0, 2e-3, 0, 0, source, "", "backends", "backends-1", model)
+    settings = {"base_model": base_model, "epochs": 3.0, "learning_rate": 2e-3, "seed": 0, "max_rows": 0}
+    origin = {"source": source, "source_options": options, "extra_data": ""}
+    place = {"trainer": "step", "training_processes": 1, "training_nodes": 1, "training_folder": ""}
+    names = {"pipeline_run": "backends", "pipeline_run_id": "backends-1"}
+    run_id = ops.train.python_func(split_data, model=model, **settings, **origin, **place, **names)
     confusion = folder.new(ClassificationMetrics, "confusion")
     ops.evaluate.python_func(model, split_data, evaluation, scores, confusion, page)
     ops.export.python_func(model, evaluation, split_data, data_check, exported)
