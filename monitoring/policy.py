@@ -131,6 +131,8 @@ def _verdict(
         return "WATCH", [f"the newest window {newest.window} was not judged", *newest.reasons]
     alarms = [report for report in recent if report.drift]
     count = f"{len(alarms)} of the last {len(recent)} judged windows show drift"
+    if len(recent) == 1:
+        count = "it is the only judged window so far"
     if not newest.drift:
         return ("WATCH" if alarms else "OK"), [f"the newest window {newest.window} shows no drift", count]
     reasons = [f"the newest window {newest.window} shows drift: {'; '.join(newest.reasons)}", count]

@@ -137,6 +137,11 @@ def test_the_reasons_say_what_was_seen() -> None:
     assert decision.decided_at == "2026-11-22T12:00:00+00:00"
 
 
+@pytest.mark.parametrize("verdicts", ["d", "."])
+def test_the_reasons_do_not_count_a_single_window(verdicts: str) -> None:
+    assert "it is the only judged window so far" in decide(history(verdicts), LIMITS, now=NOW).reasons
+
+
 @given(st.text(alphabet="d.ex", max_size=12))
 def test_retraining_always_rests_on_enough_alarms_and_the_newest_window(kinds: str) -> None:
     decision = decide(history(kinds), LIMITS, now=NOW)
