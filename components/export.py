@@ -18,7 +18,8 @@ from components.evaluation.behaviour import load_cases, self_test_texts
 from components.evaluation.documents import judge_documents
 from components.evaluation.max_error import judge_answers, table_of
 from components.modelling.documents import FITTED_SPLITS, fit_aggregation, whole_reviews
-from components.modelling.quantization import OPSET, quantize
+from components.modelling.onnx_graph import OPSET
+from components.modelling.quantization import quantize
 from components.registry.lineage import data_digest, git_revision
 from components.reporting.model_card import model_card
 from components.results import evaluation as evaluations

@@ -22,6 +22,7 @@ from onnx import helper, numpy_helper
 
 from components.modelling.onnx_graph import (
     CONTRIB,
+    OPSET,
     SCALE,
     ZERO,
     Array,
@@ -35,7 +36,6 @@ MIGRATION: Final = 0.8
 """SmoothQuant's α, chosen with HEADROOM on training sentences and tweets."""
 HEADROOM: Final = 1.15
 """How much larger than in calibration an activation may be before it is cut off."""
-_OPSET: Final = 18
 _IR_VERSION: Final = 10
 _QKV: Final = ("query", "key", "value")
 
@@ -223,5 +223,5 @@ def _model(graph: Graph) -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]) for name in names]
     outputs = [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", "labels"])]
     made = helper.make_graph(graph.nodes, "sentiment", inputs, outputs, graph.initializers())
-    opsets = [helper.make_opsetid("", _OPSET), helper.make_opsetid(CONTRIB, 1)]
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
     return helper.make_model(made, opset_imports=opsets, ir_version=_IR_VERSION)

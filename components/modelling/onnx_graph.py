@@ -11,6 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, helper, numpy_helper
 
+OPSET: Final = 18
+"""The version of ONNX's operators that FP32 and INT8 models are written in."""
 LEVELS: Final = 127
 SCALE: Final = "int8_scale"
 ZERO: Final = "int8_zero"

@@ -26,7 +26,6 @@ MIGRATION: Final = 0.6
 """SmoothQuant's α for rewritten graphs."""
 SMALLEST_WEIGHT: Final = 10_000
 """Matrices with fewer elements stay FP32: they cost nothing and decide the label."""
-OPSET: Final = 18
 
 
 def quantize(fp32: Path, int8: Path, calibration: Iterable[Feed], config: Mapping[str, Any] | None = None) -> None:
