@@ -96,12 +96,14 @@ def export_candidate(model: Path, evaluation: Path, data: Path, data_check: Path
     result = evaluations.load(evaluation)
     frame = pd.read_parquet(data)
     train_texts = frame.loc[frame[SPLIT] == "train", TEXT]
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     provenance = {"data_digest": data_digest(frame), "git_revision": git_revision()}
 
     def finish(served: OnnxClassifier) -> str:
         documents = fit_documents(served, frame, output / files.BUNDLE_FOLDER)
         answers = fit_max_errors(served, frame, output / files.BUNDLE_FOLDER)
-        return model_card(result, load_warnings(data_check), documents, answers, **provenance)
+        layers = int(config.get("num_hidden_layers", 0))
+        return model_card(result, load_warnings(data_check), documents, answers, layers=layers, **provenance)
 
     return export(
         model,

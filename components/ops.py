@@ -68,7 +68,8 @@ def split(data: Input[Dataset], split_data: Output[Dataset]) -> None:
 def train(
     data: Input[Dataset], base_model: str, epochs: float, learning_rate: float, seed: int, max_rows: int,
     source: str, source_options: str, extra_data: str, pipeline_run: str, pipeline_run_id: str, trainer: str,
-    training_processes: int, training_nodes: int, training_folder: str, model: Output[Model],
+    training_processes: int, training_nodes: int, training_folder: str, speed: str, distillation_texts: str,
+    model: Output[Model],
 ) -> str:  # fmt: skip
     """Fine-tune, in this process or where the parameters say; return the MLflow run id."""
     from pathlib import Path
@@ -77,7 +78,10 @@ def train(
     from components.registry.lineage import Lineage
     from components.train import TrainingSettings, train
 
-    settings = TrainingSettings(base_model, epochs, learning_rate, seed=seed, max_rows=max_rows)
+    settings = TrainingSettings(
+        base_model, epochs, learning_rate, seed=seed, max_rows=max_rows, speed=speed,
+        distillation_texts=distillation_texts,
+    )  # fmt: skip
     lineage = Lineage(source, extra_data, pipeline_run, pipeline_run_id, source_options)
     place = Place(trainer, training_processes, training_nodes, training_folder)
     if not place.own_process:

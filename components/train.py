@@ -2,6 +2,7 @@
 
 python -m components.train --data split.parquet --output model
 torchrun --nproc-per-node 4 -m components.train --data split.parquet --output model
+python -m components.train --data split.parquet --output model --speed fast
 
 If a training is stopped, the same command goes on from the end of its last epoch.
 """
@@ -9,18 +10,16 @@ If a training is stopped, the same command goes on from the end of its last epoc
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from components.modelling import base_models, processes, resumption, soft_label_trainer
+from components.modelling import base_models, distillation, processes, resumption, soft_label_trainer
 from components.modelling.base_models import DEFAULT_BASE_MODEL
 from components.registry.client import open_experiment
 from components.registry.lineage import (
@@ -32,7 +31,8 @@ from components.registry.lineage import (
     registered_version,
     take_injected_run,
 )
-from feature_checks.contract import LABEL, LABELS, MAX_LENGTH, RATINGS, SPLIT, TEXT, normalise
+from feature_checks.contract import LABEL, LABELS, SPLIT, TEXT
+from feature_checks.state import state_dir
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
@@ -64,6 +64,10 @@ class TrainingSettings:
     """Seed of the new head's weights and of the order of rows."""
     max_rows: int = 0
     """Train on at most this many rows; 0 for all. Small values are for tests."""
+    speed: str = distillation.FULL
+    """`full`, or `fast`: a model of three layers, distilled from the trained one where that has more."""
+    distillation_texts: str = distillation.DEFAULT_TEXTS
+    """For `fast`: the source of texts that need no labels, as in `components.ingest`; empty for none."""
 
 
 def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Lineage | None = None) -> str:
@@ -92,14 +96,20 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
     checkpoints = output / resumption.FOLDER
     earlier = resumption.interrupted_run(checkpoints, training)
     model, tokenizer = base_models.load(settings.base_model)
+    is_distilled = distillation.needed(settings.speed, model)
+
+    def trained() -> Trainer:
+        trainer = _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
+        return _distil(trainer, tokenizer, frame, checkpoints, settings) if is_distilled else trainer
+
     if processes.rank():
-        _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
+        trained()
         return ""
     with _mlflow_run(earlier, lineage) as run_id:
         if not earlier:
             _log_origin(run_id, frame, training, settings, lineage, parent)
             resumption.begin(checkpoints, training, run_id)
-        _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier)).save_model(str(output))
+        trained().save_model(str(output))
         tokenizer.save_pretrained(str(output))
     shutil.rmtree(checkpoints)
     return run_id
@@ -171,29 +181,18 @@ def _fit(
     return trainer
 
 
-def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:
-    """Return n × 3 target distributions: each label's share of the raters' votes.
-
-    A rating below, at and above zero is a vote for negative, neutral and positive. A row without ratings has all its
-    weight on its label.
-    """
-    targets = np.eye(len(LABELS), dtype=np.float32)[[LABELS.index(label) for label in frame[LABEL]]]
-    if RATINGS not in frame.columns:
-        return targets
-    for row, ratings in enumerate(frame[RATINGS]):
-        if ratings is not None and np.size(ratings):
-            votes = np.sign(np.asarray(ratings)).astype(int) + 1
-            targets[row] = np.bincount(votes, minlength=len(LABELS)) / len(votes)
-    return targets
-
-
-def _examples(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase) -> list[dict[str, Any]]:
-    texts: Sequence[str] = [normalise(text) for text in frame[TEXT]]
-    tokens = tokenizer(list(texts), truncation=True, max_length=MAX_LENGTH)
-    targets = soft_targets(frame)
-    return [
-        {"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)
-    ]
+def _distil(
+    teacher: Trainer,
+    tokenizer: PreTrainedTokenizerBase,
+    frame: pd.DataFrame,
+    checkpoints: Path,
+    settings: TrainingSettings,
+) -> Trainer:
+    held_out = frame.loc[frame[SPLIT] != "train", TEXT].tolist()
+    texts = distillation.unlabelled_texts(settings.distillation_texts, held_out, state_dir() / "data")
+    if settings.max_rows:
+        texts = texts[: settings.max_rows]
+    return distillation.distil(teacher, tokenizer, texts, checkpoints / distillation.FOLDER, settings.batch_size)
 
 
 def _trainer(
@@ -208,7 +207,10 @@ def _trainer(
     if settings.max_rows:
         train_rows = train_rows.sample(min(settings.max_rows, len(train_rows)), random_state=settings.seed)
         validation_rows = validation_rows.head(settings.max_rows)
-    training, validation = (_examples(rows, tokenizer) for rows in (train_rows, validation_rows))
+    training, validation = (
+        soft_label_trainer.examples(rows[TEXT], soft_label_trainer.soft_targets(rows), tokenizer)
+        for rows in (train_rows, validation_rows)
+    )
     arguments = soft_label_trainer.arguments(
         checkpoints,
         epochs=settings.epochs,
@@ -234,8 +236,12 @@ def main() -> None:
         epochs: float = typer.Option(defaults.epochs, help="Passes over the training rows."),
         learning_rate: float = typer.Option(defaults.learning_rate, help="Peak learning rate."),
         seed: int = typer.Option(defaults.seed, help="Seed of the new head and of the order of rows."),
+        speed: str = typer.Option(defaults.speed, help="full, or fast: a model of three layers, by distillation."),
+        distillation_texts: str = typer.Option(defaults.distillation_texts, help="For fast: texts without labels."),
     ) -> None:
-        settings = TrainingSettings(base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed)
+        settings = TrainingSettings(
+            base_model, epochs, learning_rate, seed=seed, speed=speed, distillation_texts=distillation_texts
+        )
         if run_id := train(data, output, settings):
             typer.echo(f"MLflow run {run_id}")
         processes.leave_group()

@@ -36,6 +36,8 @@ def monitoring(
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
+    speed: str = "full",
+    distillation_texts: str = "icwsm2014:movies,nyt,tweets",
     trainer: str = "step",
     training_processes: int = 1,
     training_nodes: int = 1,
@@ -54,6 +56,7 @@ def monitoring(
                 source=source, extra_data=watched.outputs["Output"], text_column=text_column, label_column=label_column,
                 rating_column=rating_column, group_column=group_column, rating_scale=rating_scale, neutral=neutral,
                 base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed, max_rows=max_rows,
+                speed=speed, distillation_texts=distillation_texts,
                 trainer=trainer, training_processes=training_processes, training_nodes=training_nodes,
                 training_folder=training_folder, calibration=calibration, promotion=promotion,
             )  # fmt: skip

@@ -10,6 +10,8 @@ Parameters besides those of `components.train.TrainingSettings`:
   trains a model that never predicts neutral.
 - `calibration`: measure the thresholds of the drift detectors on so many pairs of windows of this data, and store them
   with the model; 0 leaves the project's thresholds.
+- `speed`, `distillation_texts`: `fast` distils the trained model into one of three layers; see
+  `components.modelling.distillation`.
 - `trainer`, `training_processes`, `training_nodes`, `training_folder`: where the training runs; see
   `components.launching.launch.Place`.
 - `promotion`: `auto` moves `champion` when the gate passes, `manual` stops at `challenger` for a person to review.
@@ -59,6 +61,8 @@ def training(
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
+    speed: str = "full",
+    distillation_texts: str = "icwsm2014:movies,nyt,tweets",
     trainer: str = "step",
     training_processes: int = 1,
     training_nodes: int = 1,
@@ -79,6 +83,6 @@ def training(
         max_rows=max_rows, source=source, source_options=ingested.outputs["Output"], extra_data=extra_data,
         pipeline_run=dsl.PIPELINE_JOB_NAME_PLACEHOLDER, pipeline_run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
         trainer=trainer, training_processes=training_processes, training_nodes=training_nodes,
-        training_folder=training_folder,
+        training_folder=training_folder, speed=speed, distillation_texts=distillation_texts,
     )  # fmt: skip
     return _judge_and_register(trained, data, checked.outputs["data_check"], calibration, promotion)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from components.modelling import batches, processes
 from components.modelling.resumption import ResumptionError, drop_older, last_checkpoint
+from feature_checks.contract import LABEL, LABELS, MAX_LENGTH, RATINGS, normalise
 from feature_checks.scores import macro_f1
 
 if TYPE_CHECKING:
@@ -18,6 +23,30 @@ if TYPE_CHECKING:
 
 Examples = list[dict[str, Any]]
 """Rows with `input_ids` and `labels`, the distribution over the contract's labels."""
+
+
+def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:
+    """Return n × 3 target distributions: each label's share of the raters' votes.
+
+    A rating below, at and above zero is a vote for negative, neutral and positive. A row without ratings has all its
+    weight on its label.
+    """
+    targets = np.eye(len(LABELS), dtype=np.float32)[[LABELS.index(label) for label in frame[LABEL]]]
+    if RATINGS not in frame.columns:
+        return targets
+    for row, ratings in enumerate(frame[RATINGS]):
+        if ratings is not None and np.size(ratings):
+            votes = np.sign(np.asarray(ratings)).astype(int) + 1
+            targets[row] = np.bincount(votes, minlength=len(LABELS)) / len(votes)
+    return targets
+
+
+def examples(texts: Iterable[str], targets: NDArray[np.float32], tokenizer: PreTrainedTokenizerBase) -> Examples:
+    """Return the tokens of n texts with their n × 3 target distributions."""
+    tokens = tokenizer([normalise(text) for text in texts], truncation=True, max_length=MAX_LENGTH)
+    return [
+        {"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)
+    ]
 
 
 def build(

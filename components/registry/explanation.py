@@ -97,5 +97,5 @@ def _option(name: str, value: str) -> str:
     return f"--param {shlex.quote(f'{name}={value}')}"
 
 
-REPRODUCED = ("base_model", "epochs", "learning_rate", "seed", "max_rows")
+REPRODUCED = ("base_model", "epochs", "learning_rate", "seed", "max_rows", "speed", "distillation_texts")
 """Parameters of the training pipeline that the run has recorded."""

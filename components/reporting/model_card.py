@@ -17,10 +17,11 @@ def model_card(
     documents: Documents | None = None,
     answers: Answers | None = None,
     *,
+    layers: int,
     data_digest: str,
     git_revision: str,
 ) -> str:
-    """Return the card as Markdown."""
+    """Return the card as Markdown. `layers` is 0 for a model whose configuration does not say."""
     human = "not rated" if evaluation.human_macro_f1 is None else f"{evaluation.human_macro_f1:.3f}"
     behaviour = [(name, f"{result.passed} of {result.cases}") for name, result in evaluation.behaviour.items()]
     summary = [
@@ -29,6 +30,7 @@ def model_card(
         ("macro-F1 of the VADER baseline", f"{evaluation.baseline_macro_f1:.3f}"),
         ("macro-F1 of the average human rater", human),
         *calibration_rows(evaluation),
+        ("transformer layers", layers or "unknown"),
     ]
     return markdown("Review sentiment", [
         Section("Intended use", _intended_use(evaluation.labels)),

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from components.train import TrainingSettings, soft_targets
+from components.modelling.soft_label_trainer import soft_targets
+from components.train import TrainingSettings
 from feature_checks.classifier import Probabilities, softmax
 from feature_checks.contract import LABELS, SPLIT, TEXT
 from pipelines.simulation.encoders import Encoder

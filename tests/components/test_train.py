@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from components.modelling.base_models import average_weights
+from components.modelling.soft_label_trainer import soft_targets
 from components.registry.artifacts import CHECKPOINT_ARTIFACT
 from components.registry.client import connect
-from components.train import START_SHARE, TrainingSettings, soft_targets, train
+from components.train import START_SHARE, TrainingSettings, train
 from feature_checks.contract import MODEL_NAME
 
 

@@ -26,8 +26,8 @@ def easy_reviews() -> pd.DataFrame:
     return frame.assign(group_id=[f"review-{number}" for number in frame.index])
 
 
-def write_tiny_bert(folder: Path, spread: float) -> Path:
-    """Write a BERT of two layers and 128 units with MiniLM's tokenizer; return its Hugging Face folder.
+def write_tiny_bert(folder: Path, spread: float, layers: int = 2) -> Path:
+    """Write a BERT of a few layers and 128 units with MiniLM's tokenizer; return its Hugging Face folder.
 
     `spread` is the standard deviation of the initial weights.
     """
@@ -40,7 +40,7 @@ def write_tiny_bert(folder: Path, spread: float) -> Path:
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=256,
         initializer_range=spread,

@@ -1,0 +1,150 @@
+"""A model of fewer layers that learns the answers of the trained one, the teacher (knowledge distillation).
+
+Hinton et al., *Distilling the knowledge in a neural network* (2015). The student starts from every second layer of the
+teacher, as in Sanh et al., *DistilBERT* (2019). It needs no labels, so it also learns from texts that nobody rated.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from components.datasets.sources import read_sources
+from components.modelling import processes, resumption, soft_label_trainer
+from components.modelling.soft_label_trainer import Examples
+from feature_checks.contract import LABELS, SPLIT, TEXT, normalise
+from feature_checks.splits import assign_splits
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
+
+FULL: Final = "full"
+FAST: Final = "fast"
+SPEEDS: Final = (FULL, FAST)
+LAYERS: Final = 3
+"""Layers of the student. From a teacher of six layers it has the first, the third and the fifth."""
+EPOCHS: Final = 6.0
+LEARNING_RATE: Final = 3e-4
+DEFAULT_TEXTS: Final = "icwsm2014:movies,nyt,tweets"
+FOLDER: Final = "distillation"
+"""Folder of the student's checkpoints, in that of the teacher's."""
+_RUN: Final = "distillation"
+_BATCH_ROWS: Final = 64
+
+
+def needed(speed: str, model: PreTrainedModel) -> bool:
+    """Tell whether a model is to be distilled: for `fast`, unless it has no more layers than a student.
+
+    So a retraining that starts from a fast champion trains its three layers, and nothing is distilled twice.
+    Raises ValueError for an unknown speed, and for a model without BERT's layers.
+    """
+    if speed not in SPEEDS:
+        raise ValueError(f"speed: found {speed!r}; expected one of {list(SPEEDS)}")
+    if speed == FULL:
+        return False
+    if model.config.model_type != "bert":
+        raise ValueError(
+            f"speed: found {FAST!r} with a base model of type {model.config.model_type!r}; expected a BERT model, "
+            f"or speed={FULL}"
+        )
+    return bool(model.config.num_hidden_layers > LAYERS)
+
+
+def student_of(teacher: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy of the teacher with LAYERS of its layers, evenly spread from the first one on.
+
+    The word vectors of the copy are not trained: they make up half of the weights, and most words stand in few of the
+    texts.
+    """
+    from torch.nn import ModuleList
+
+    student = copy.deepcopy(teacher)
+    layers = student.bert.encoder.layer
+    student.bert.encoder.layer = ModuleList(layers[number * len(layers) // LAYERS] for number in range(LAYERS))
+    student.config.num_hidden_layers = LAYERS
+    student.get_input_embeddings().weight.requires_grad_(False)
+    return student
+
+
+def unlabelled_texts(source: str, held_out: Sequence[str], cache: Path) -> list[str]:
+    """Return the distinct texts of a source, as far as they may be trained on.
+
+    Texts whose group belongs to validation or test are left out, so that models can be judged on the source's labels.
+    So are the texts of `held_out`. An empty source has none. Raises SourceError or DownloadError for a source that
+    cannot be read.
+
+    Example: `unlabelled_texts("icwsm2014:tweets", [], Path(".local/data"))`.
+    """
+    if not source:
+        return []
+    rows = assign_splits(read_sources(source, cache=cache).frame).dropna(subset=TEXT)
+    texts, in_train = rows[TEXT].map(normalise), rows[SPLIT] == "train"
+    judged_by = {*texts[~in_train], *map(normalise, held_out)}
+    return [text for text in dict.fromkeys(texts[in_train]) if text and text not in judged_by]
+
+
+def distil(
+    teacher: Trainer, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], checkpoints: Path, batch_size: int
+) -> Trainer:
+    """Train a student on the teacher's rows and on texts without labels; return its Trainer.
+
+    The curves are in an MLflow run below that of the teacher. A training that was stopped goes on from the end of its
+    last epoch, as the teacher's does.
+    """
+    unlabelled = soft_label_trainer.examples(texts, np.zeros((len(texts), len(LABELS)), np.float32), tokenizer)
+    rows = [*teacher.train_dataset, *unlabelled]
+    targets = answers(teacher, rows)
+    training = [row | {"labels": target.tolist()} for row, target in zip(rows, targets, strict=True)]
+    arguments = soft_label_trainer.arguments(
+        checkpoints, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=batch_size, seed=teacher.args.seed
+    )
+    validation: Examples = teacher.eval_dataset
+    student = soft_label_trainer.build(
+        student_of(teacher.model), tokenizer, training, validation, arguments, batch_size
+    )  # fmt: skip
+    with _nested_run(checkpoints, {"distillation.layers": LAYERS, "distillation.texts": len(texts)}) as resumed:
+        soft_label_trainer.fit(student, resumed=resumed)
+    return student
+
+
+def answers(teacher: Trainer, examples: Examples) -> NDArray[np.float32]:
+    """Return the teacher's n × 3 probabilities of n examples; the processes share the work."""
+    import torch
+    from accelerate.utils import gather_object
+    from tqdm import tqdm
+
+    model = teacher.model.eval()
+    order = sorted(range(len(examples)), key=lambda row: len(examples[row]["input_ids"]))
+    own = order[processes.rank() :: processes.count()]
+    found: list[tuple[int, list[float]]] = []
+    with torch.inference_mode():
+        for start in tqdm(range(0, len(own), _BATCH_ROWS), desc="the teacher answers", mininterval=2):
+            rows = own[start : start + _BATCH_ROWS]
+            batch = teacher.data_collator([{"input_ids": examples[row]["input_ids"]} for row in rows])
+            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+            found += zip(rows, logits.float().tolist(), strict=True)
+    everything = dict(gather_object(found) if processes.count() > 1 else found)
+    return np.asarray(softmax([everything[row] for row in range(len(examples))], axis=1), dtype=np.float32)
+
+
+@contextmanager
+def _nested_run(checkpoints: Path, parameters: Mapping[str, Any]) -> Iterator[bool]:
+    """Enter an MLflow run below the active one, in the first process; yield whether it goes on from a stop."""
+    import mlflow
+
+    earlier = resumption.interrupted_run(checkpoints, parameters)
+    if processes.rank():
+        yield bool(earlier)
+        return
+    with mlflow.start_run(run_id=earlier or None, run_name=_RUN, nested=True) as run:
+        if not earlier:
+            mlflow.log_params(dict(parameters))
+            resumption.begin(checkpoints, parameters, run.info.run_id)
+        yield bool(earlier)

@@ -1,0 +1,150 @@
+"""A model of three layers that answers as the trained one does."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from components.modelling import base_models, distillation
+from components.modelling.resumption import FOLDER, last_checkpoint
+from components.modelling.torch_classifier import TorchClassifier
+from components.registry.client import connect
+from components.train import TrainingSettings, train
+from feature_checks.classifier import softmax
+from feature_checks.contract import MODEL_NAME, TEXT
+from feature_checks.splits import group_of_text, split_of_group
+from tests.support.tiny_models import write_tiny_bert
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def base(state: Path) -> Path:
+    """Return an untrained tiny model of six layers."""
+    return write_tiny_bert(state / "base", spread=0.05, layers=6)
+
+
+@pytest.fixture
+def data(state: Path, small_reviews: pd.DataFrame) -> Path:
+    """Return 96 training rows and 32 validation rows."""
+    path = state / "data.parquet"
+    rows = small_reviews.sample(128, random_state=0)
+    rows.assign(split=["train"] * 96 + ["validation"] * 32).to_parquet(path)
+    return path
+
+
+@pytest.fixture
+def unlabelled(state: Path, small_reviews: pd.DataFrame) -> Path:
+    """Return a file of all the texts, without labels."""
+    path = state / "texts.csv"
+    small_reviews[[TEXT]].to_csv(path, index=False)
+    return path
+
+
+def settings(base: Path, texts: Path, **more: Any) -> TrainingSettings:
+    return TrainingSettings(
+        str(base), epochs=6.0, learning_rate=1e-3, speed="fast", distillation_texts=str(texts), **more
+    )
+
+
+def layers(folder: Path) -> int:
+    return int(base_models.load(str(folder))[0].config.num_hidden_layers)
+
+
+def runs() -> list[Any]:
+    """Return the MLflow runs, the newest first."""
+    client = connect()
+    experiment = client.get_experiment_by_name(MODEL_NAME)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id]))
+
+
+def test_the_student_has_three_layers_and_gives_the_answers_of_the_teacher(
+    state: Path, base: Path, data: Path, unlabelled: Path, small_reviews: pd.DataFrame
+) -> None:
+    train(data, state / "full", TrainingSettings(str(base), epochs=6.0, learning_rate=1e-3))
+    run_id = train(data, state / "fast", settings(base, unlabelled))
+    assert (layers(state / "full"), layers(state / "fast")) == (6, 3)
+    full, fast = (
+        TorchClassifier(state / name, max_length=64).logits(small_reviews[TEXT].tolist()) for name in ("full", "fast")
+    )
+    assert len(np.unique(full.argmax(axis=1))) > 1
+    assert (full.argmax(axis=1) == fast.argmax(axis=1)).mean() > 0.9
+
+    (below,) = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == run_id]
+    assert below.info.status == "FINISHED"
+    texts = distillation.unlabelled_texts(str(unlabelled), pd.read_parquet(data).query("split != 'train'")[TEXT], state)
+    assert below.data.params["distillation.texts"] == str(len(texts))
+    assert "eval_macro_f1" in below.data.metrics
+    assert connect().get_run(run_id).data.params["train.speed"] == "fast"
+    assert not (state / "fast" / FOLDER).exists()
+
+
+def test_the_students_layers_are_spread_over_those_of_the_teacher(base: Path) -> None:
+    import torch
+
+    teacher, _ = base_models.load(str(base))
+    student = distillation.student_of(teacher)
+    for number, layer in enumerate(student.bert.encoder.layer):
+        for name, weight in layer.named_parameters():
+            torch.testing.assert_close(weight, teacher.bert.encoder.layer[2 * number].get_parameter(name))
+    assert teacher.config.num_hidden_layers == 6
+
+
+def test_a_model_of_few_layers_is_not_distilled(tiny_base_model: Path) -> None:
+    model, _ = base_models.load(str(tiny_base_model))
+    assert not distillation.needed("fast", model)
+
+
+def test_a_full_model_is_not_distilled(base: Path) -> None:
+    model, _ = base_models.load(str(base))
+    assert (distillation.needed("full", model), distillation.needed("fast", model)) == (False, True)
+
+
+def test_an_unknown_speed_is_refused_before_anything_is_trained(base: Path, data: Path, state: Path) -> None:
+    with pytest.raises(ValueError, match=r"speed: found 'quick'; expected one of \['full', 'fast'\]"):
+        train(data, state / "model", TrainingSettings(str(base), speed="quick"))
+    assert not (state / "model").exists()
+
+
+def test_nothing_is_learned_from_a_text_that_a_model_may_be_judged_by(state: Path) -> None:
+    texts = [f"Text number {number}." for number in range(200)]
+    pd.DataFrame({TEXT: [*texts, texts[0], None, " "]}).to_parquet(state / "texts.parquet")
+    found = distillation.unlabelled_texts(str(state / "texts.parquet"), texts[:50], state)
+    assert found == [text for text in texts[50:] if split_of_group(group_of_text(text)) == "train"]
+    assert distillation.unlabelled_texts("", texts, state) == []
+
+
+def test_a_student_of_data_without_neutral_rows_never_predicts_neutral(
+    state: Path, base: Path, data: Path, unlabelled: Path, small_reviews: pd.DataFrame
+) -> None:
+    frame = pd.read_parquet(data)
+    frame[frame["label"] != "neutral"].to_parquet(state / "two.parquet")
+    train(state / "two.parquet", state / "two", settings(base, unlabelled, max_rows=40))
+    probabilities = softmax(TorchClassifier(state / "two", max_length=64).logits(small_reviews[TEXT].tolist()))
+    assert (probabilities[:, 1] == 0).all()
+
+
+def test_a_distillation_whose_worker_is_killed_goes_on_from_its_last_epoch(
+    state: Path, base: Path, data: Path, unlabelled: Path
+) -> None:
+    torchrun = str(Path(sys.executable).with_name("torchrun"))
+    command = [torchrun, "--standalone", "--nproc-per-node=2", "-m", "components.train", f"--data={data}"]
+    command += [f"--output={state / 'model'}", f"--base-model={base}", "--epochs=1", "--speed=fast"]
+    command += [f"--distillation-texts={unlabelled}"]
+    checkpoints = state / "model" / FOLDER / distillation.FOLDER
+    with subprocess.Popen(command) as process:
+        until(lambda: last_checkpoint(checkpoints), 240)
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode != 0
+    stopped = {run.info.run_id for run in runs()}
+    assert subprocess.run(command, check=False, timeout=240).returncode == 0
+    assert {run.info.run_id for run in runs()} == stopped
+    assert {run.info.status for run in runs()} == {"FINISHED"}
+    assert layers(state / "model") == 3
