@@ -79,7 +79,8 @@ def test_the_student_has_three_layers_and_gives_the_answers_of_the_teacher(
 
     (below,) = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == run_id]
     assert below.info.status == "FINISHED"
-    texts = distillation.unlabelled_texts(str(unlabelled), pd.read_parquet(data).query("split != 'train'")[TEXT], state)
+    held_out = pd.read_parquet(data).query("split != 'train'")[TEXT].tolist()
+    texts = distillation.unlabelled_texts(str(unlabelled), held_out, state)
     assert below.data.params["distillation.texts"] == str(len(texts))
     assert "eval_macro_f1" in below.data.metrics
     assert connect().get_run(run_id).data.params["train.speed"] == "fast"
