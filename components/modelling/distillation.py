@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from components.datasets.sources import read_sources
 from components.modelling import processes, resumption, soft_label_trainer
@@ -23,6 +22,7 @@ from feature_checks.contract import LABELS, SPLIT, TEXT, normalise
 from feature_checks.splits import assign_splits
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
 FULL: Final = "full"
@@ -100,38 +100,45 @@ def distil(
     """
     unlabelled = soft_label_trainer.examples(texts, np.zeros((len(texts), len(LABELS)), np.float32), tokenizer)
     rows = [*teacher.train_dataset, *unlabelled]
-    targets = answers(teacher, rows)
+    targets, states = answers(teacher, rows)
     training = [row | {"labels": target.tolist()} for row, target in zip(rows, targets, strict=True)]
     arguments = soft_label_trainer.arguments(
         checkpoints, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=batch_size, seed=teacher.args.seed
     )
     validation: Examples = teacher.eval_dataset
     student = soft_label_trainer.build(
-        student_of(teacher.model), tokenizer, training, validation, arguments, batch_size
-    )  # fmt: skip
+        student_of(teacher.model), tokenizer, training, validation, arguments, batch_size, states
+    )
     with _nested_run(checkpoints, {"distillation.layers": LAYERS, "distillation.texts": len(texts)}) as resumed:
         soft_label_trainer.fit(student, resumed=resumed)
     return student
 
 
-def answers(teacher: Trainer, examples: Examples) -> NDArray[np.float32]:
-    """Return the teacher's n × 3 probabilities of n examples; the processes share the work."""
+def answers(teacher: Trainer, examples: Examples) -> tuple[NDArray[np.float32], Tensor]:
+    """Return the teacher's n × 3 probabilities of n examples, and what its layers make of the first token.
+
+    The states, n × LAYERS × units, are those after the layers that the student's stand for. The first token's last
+    state is what BERT classifies by. The processes share the work.
+    """
     import torch
     from accelerate.utils import gather_object
     from tqdm import tqdm
 
     model = teacher.model.eval()
+    matched = [(layer + 1) * model.config.num_hidden_layers // LAYERS for layer in range(LAYERS)]
     order = sorted(range(len(examples)), key=lambda row: len(examples[row]["input_ids"]))
     own = order[processes.rank() :: processes.count()]
-    found: list[tuple[int, list[float]]] = []
+    found: list[tuple[int, Tensor, Tensor]] = []
     with torch.inference_mode():
         for start in tqdm(range(0, len(own), _BATCH_ROWS), desc="the teacher answers", mininterval=2):
             rows = own[start : start + _BATCH_ROWS]
             batch = teacher.data_collator([{"input_ids": examples[row]["input_ids"]} for row in rows])
-            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-            found += zip(rows, logits.float().tolist(), strict=True)
-    everything = dict(gather_object(found) if processes.count() > 1 else found)
-    return np.asarray(softmax([everything[row] for row in range(len(examples))], axis=1), dtype=np.float32)
+            outputs = model(**batch.to(model.device), output_hidden_states=True)
+            states = torch.stack([outputs.hidden_states[layer][:, 0] for layer in matched], dim=1)
+            found += zip(rows, outputs.logits.float().cpu(), states.float().cpu(), strict=True)
+    ordered = sorted(gather_object(found) if processes.count() > 1 else found, key=lambda one: one[0])
+    probabilities = torch.stack([logits for _, logits, _ in ordered]).softmax(dim=1)
+    return probabilities.numpy(), torch.stack([states for *_, states in ordered])
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from feature_checks.contract import LABEL, LABELS, MAX_LENGTH, RATINGS, normalis
 from feature_checks.scores import macro_f1
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
 Examples = list[dict[str, Any]]
@@ -56,20 +57,25 @@ def build(
     validation: Examples,
     arguments: TrainingArguments,
     batch_size: int,
+    teacher_states: Tensor | None = None,
 ) -> Trainer:
     """Return a Trainer whose steps do not depend on the number of processes.
 
     `batch_size`: rows of one step over all processes. Each row has the same weight in the gradient, also where the last
     batch gives the processes different numbers of rows.
+    `teacher_states`: for n training rows, n × layers × units: what the state of the first token after each layer shall
+    be; its squared distance, the mean over the units, is added to the loss.
     """
     from transformers import DataCollatorWithPadding
 
     collate = DataCollatorWithPadding(tokenizer)
     lengths = [len(row["input_ids"]) for row in training]
     shared = batches.SharedBatches(lengths, batch_size, arguments.seed, processes.rank(), processes.count())
+    if teacher_states is not None:
+        training = [row | {"number": number} for number, row in enumerate(training)]
     # The row of a process that has no share of a batch: it has no target.
-    nothing = {"input_ids": training[0]["input_ids"], "labels": [0.0] * len(training[0]["labels"])}
-    return _trainer_class(batches.loader([*training, nothing], shared, collate))(
+    nothing = training[0] | {"labels": [0.0] * len(training[0]["labels"])}
+    return _trainer_class(batches.loader([*training, nothing], shared, collate), teacher_states)(
         model=model,
         args=arguments,
         train_dataset=training,
@@ -80,7 +86,7 @@ def build(
     )
 
 
-def _trainer_class(loader: Any) -> Any:
+def _trainer_class(loader: Any, teacher_states: Tensor | None) -> Any:
     """Return a Trainer that reads its batches from `loader` and gives each row with a target the same weight."""
     import torch
     from transformers import Trainer
@@ -92,11 +98,15 @@ def _trainer_class(loader: Any) -> Any:
             return loader
 
         def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **_: Any) -> Any:
-            targets = inputs.pop("labels")
-            outputs = model(**inputs)
+            targets, numbers = inputs.pop("labels"), inputs.pop("number", None)
+            outputs = model(**inputs, output_hidden_states=numbers is not None)
             # A row without a target has no loss and does not count.
+            counted = targets.sum(dim=1) > 0
             total = torch.nn.functional.cross_entropy(outputs.logits, targets, reduction="sum")
-            rows = (targets.sum(dim=1) > 0).sum().float()
+            if teacher_states is not None and numbers is not None:
+                wanted = teacher_states[numbers.cpu()].to(total.device)
+                total = total + _distances(outputs.hidden_states, wanted)[counted].sum()
+            rows = counted.sum().float()
             if model.training and several:
                 # DDP takes the mean of the processes' gradients: with their mean number of rows, rows weigh the same.
                 rows = self.accelerator.reduce(rows, "mean")
@@ -109,6 +119,14 @@ def _trainer_class(loader: Any) -> Any:
             return self.accelerator.reduce(loss, "mean") if several else loss
 
     return SoftLabelTrainer
+
+
+def _distances(hidden_states: Sequence[Tensor], wanted: Tensor) -> Tensor:
+    """Return for each row the distance of its first token's states from those that are wanted."""
+    import torch
+
+    own = torch.stack([state[:, 0] for state in hidden_states[1:]], dim=1)
+    return (own - wanted).square().mean(dim=2).sum(dim=1)
 
 
 def arguments(output: Path, *, epochs: float, learning_rate: float, batch_size: int, seed: int) -> TrainingArguments:
