@@ -79,7 +79,8 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
 
     Of several processes that torchrun started, the first one writes to MLflow and to `output`, and the others return
     "". A training that was stopped goes on from the end of its last epoch, in the same MLflow run, when it is called
-    with the same output again. Raises ResumptionError if the output has the checkpoints of another training.
+    with the same output again. Raises ResumptionError if the output has the checkpoints of another training, and
+    ValueError for an unknown speed.
 
     Example: `train(Path("split.parquet"), Path("model"), TrainingSettings(epochs=2.0))`.
     """
@@ -190,8 +191,7 @@ def _distil(
 ) -> Trainer:
     held_out = frame.loc[frame[SPLIT] != "train", TEXT].tolist()
     texts = distillation.unlabelled_texts(settings.distillation_texts, held_out, state_dir() / "data")
-    if settings.max_rows:
-        texts = texts[: settings.max_rows]
+    texts = texts[: settings.max_rows or None]
     return distillation.distil(teacher, tokenizer, texts, checkpoints / distillation.FOLDER, settings.batch_size)
 
 
@@ -212,12 +212,9 @@ def _trainer(
         for rows in (train_rows, validation_rows)
     )
     arguments = soft_label_trainer.arguments(
-        checkpoints,
-        epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-    )
+        checkpoints, epochs=settings.epochs, learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size, seed=settings.seed,
+    )  # fmt: skip
     return soft_label_trainer.build(model, tokenizer, training, validation, arguments, settings.batch_size)
 
 

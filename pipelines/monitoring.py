@@ -5,10 +5,15 @@ docs/reference/pipeline-parameters.md. `rows`: watch the last so many prediction
 The rest are the training graph's, for retraining; it starts from the champion and adds the labelled rows.
 """
 
+from typing import Final
+
 from kfp import dsl
 
 from components import monitoring_ops as ops
 from pipelines.training import training
+
+
+RUN: Final = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
 @dsl.pipeline(  # type: ignore[untyped-decorator]
@@ -46,18 +51,17 @@ def monitoring(
     promotion: str = "auto",
 ) -> None:
     """Build the graph. The parameters are described at the top of this module."""
-    failed = ops.alert_on_failure(webhook=webhook, shape=webhook_shape, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER)
-    with dsl.ExitHandler(failed, name="monitoring"):
+    with dsl.ExitHandler(ops.alert_on_failure(webhook=webhook, shape=webhook_shape, run=RUN), name="monitoring"):
         watched = ops.watch(log=log, hours=hours, rows=rows, history=history, labelled=labelled, workspace=workspace)
-        decided = ops.decide(history=history, run=dsl.PIPELINE_JOB_ID_PLACEHOLDER).after(watched)
+        decided = ops.decide(history=history, run=RUN).after(watched)
         ops.alert(decision=decided.outputs["decision"], webhook=webhook, shape=webhook_shape)
         with dsl.If(decided.outputs["Output"] == "RETRAIN", name="retrain"):
             retrained = training(
                 source=source, extra_data=watched.outputs["Output"], text_column=text_column, label_column=label_column,
                 rating_column=rating_column, group_column=group_column, rating_scale=rating_scale, neutral=neutral,
                 base_model=base_model, epochs=epochs, learning_rate=learning_rate, seed=seed, max_rows=max_rows,
-                speed=speed, distillation_texts=distillation_texts,
-                trainer=trainer, training_processes=training_processes, training_nodes=training_nodes,
-                training_folder=training_folder, calibration=calibration, promotion=promotion,
+                speed=speed, distillation_texts=distillation_texts, trainer=trainer, training_nodes=training_nodes,
+                training_processes=training_processes, training_folder=training_folder, calibration=calibration,
+                promotion=promotion,
             )  # fmt: skip
             ops.outcome(history=history, version=retrained.output)
