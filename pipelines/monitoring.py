@@ -12,7 +12,6 @@ from kfp import dsl
 from components import monitoring_ops as ops
 from pipelines.training import training
 
-
 RUN: Final = dsl.PIPELINE_JOB_ID_PLACEHOLDER
 
 
