@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from components.train import TrainingSettings
 from feature_checks.contract import SPLIT, TEXT
@@ -183,9 +184,12 @@ def _inputs(plan: Plan) -> tuple[Any, Encoder]:
 
 
 def _start(plan: Plan) -> None:
-    """Prepare a worker: one thread, because there is one worker for each core, and no warnings of libraries."""
+    """Prepare a worker: one thread, because there is one worker for each core, and no warnings of libraries.
+
+    NumPy has read OMP_NUM_THREADS when this is called, and its threads wait for one another by spinning.
+    """
     del plan
-    os.environ["OMP_NUM_THREADS"] = "1"
+    threadpool_limits(1)
     logging.disable(logging.WARNING)
 
 
