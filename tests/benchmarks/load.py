@@ -195,7 +195,7 @@ def requests_of(spec: dict[str, Any]) -> Iterator[bytes]:
 
 
 def filled(body: Any, texts: list[str]) -> Any:
-    """Return a body with the texts in it: `$texts` stands for all of them, `$text` for the first, `$count` for how many.
+    """Return a body with texts in it: `$texts` stands for all, `$text` for the first, `$count` for their number.
 
     Example: `filled({"input": "$texts"}, ["Fine."])` is `{"input": ["Fine."]}`.
     """

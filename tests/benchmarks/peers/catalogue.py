@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ from typing import Any, Final
 from feature_checks.contract import LABELS
 from tests.benchmarks.load import V1_BODY
 from tests.benchmarks.peers import environments
+from tests.benchmarks.peers.engine import BATCH, WAIT_SECONDS, WORKERS
 from tests.benchmarks.peers.serve_infinity import write_model
 from tests.benchmarks.scenarios import Bench
 from tests.benchmarks.servers import Server, plain_kserve, predictor, running
@@ -37,6 +37,8 @@ class Wire:
     """Returns the probabilities of each text of an answer."""
     many: bool = True
     """Whether a request may hold many texts."""
+    calibrated: bool = True
+    """Whether the server applies the bundle's temperature."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +68,10 @@ def _infinity(reply: Any) -> list[Probabilities]:
     return [{label["label"]: label["score"] for label in text} for text in reply["data"]]
 
 
-def calibrated(probabilities: Probabilities, temperature: float) -> Probabilities:
-    """Return the probabilities at another temperature, from those at 1.
-
-    A softmax of logits divided by T is the T-th root of the softmax of the logits, divided by its sum.
-    """
-    roots = {label: value ** (1 / temperature) for label, value in probabilities.items()}
-    return {label: root / sum(roots.values()) for label, root in roots.items()}
-
-
 OURS: Final = Wire("/v1/models/sentiment:predict", V1_BODY, _v1)
 
 
 def _mlserver(programs: Path, port: int, bench: Bench) -> list[str]:
-    from tests.benchmarks.peers.engine import BATCH, WAIT_SECONDS, WORKERS
-
     settings = {
         "http_port": port,
         "grpc_port": free_port(),
@@ -113,13 +104,51 @@ def _litserve(programs: Path, port: int, _: Bench) -> list[str]:
 def _infinity_command(programs: Path, port: int, bench: Bench) -> list[str]:
     folder = bench.state / "infinity"
     write_model(bench.bundle, folder)
-    model = ["--model-id", str(folder), "--served-model-name", "sentiment", "--engine", "optimum", "--device", "cpu"]
-    return [str(programs / "infinity_emb"), "v2", *model, "--host", "127.0.0.1", "--port", str(port)]
+    return [str(programs / "python"), str(_HERE / "serve_infinity.py"), str(port), str(folder)]
 
+
+_MLSERVER: Final = Wire("/v2/models/sentiment/infer", _V2_BODY, _v2)
+_BENTOML: Final = Wire("/predict", {"texts": "$texts"}, lambda reply: [row["probabilities"] for row in reply])
+_LITSERVE: Final = Wire("/predict", {"text": "$text"}, lambda reply: [reply["probabilities"]], many=False)
+_INFINITY: Final = Wire("/classify", {"model": "sentiment", "input": "$texts"}, _infinity, calibrated=False)
 
 PEERS: Final = (
-    Peer("MLServer", "mlserver", Wire("/v2/models/sentiment/infer", _V2_BODY, _v2), "/v2/health/ready", _mlserver),
-    Peer("BentoML", "bentoml", Wire("/predict", {"texts": "$texts"}, lambda reply: [row["probabilities"] for row in reply]), "/readyz", _bentoml),
-    Peer("LitServe", "litserve", Wire("/predict", {"text": "$text"}, lambda reply: [reply["probabilities"]], many=False), "/health", _litserve),
-    Peer("infinity", "infinity", Wire("/classify", {"model": "sentiment", "input": "$texts"}, _infinity), "/health", _infinity_command),
+    Peer("MLServer", "mlserver", _MLSERVER, "/v2/models/sentiment/ready", _mlserver),
+    Peer("BentoML", "bentoml", _BENTOML, "/readyz", _bentoml),
+    Peer("LitServe", "litserve", _LITSERVE, "/health", _litserve),
+    Peer("infinity", "infinity", _INFINITY, "/health", _infinity_command),
 )
+KSERVE: Final = ("KServe, its guide", "KServe, in threads")
+OUR_NAME: Final = "this predictor"
+
+
+@contextmanager
+def ours(bench: Bench) -> Iterator[Server]:
+    """Serve the bundle with this project's predictor, without its cache."""
+    with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
+        yield server
+
+
+@contextmanager
+def kserve(bench: Bench, name: str) -> Iterator[Server]:
+    """Serve the bundle with KServe as its guide says, or in threads."""
+    with plain_kserve(bench.bundle, bench.log, *(["threads"] if name == KSERVE[1] else [])) as server:
+        yield server
+
+
+@contextmanager
+def started(peer: Peer, bench: Bench, environments_folder: Path) -> Iterator[Server]:
+    """Make the environment of a peer and serve the bundle with it.
+
+    Raises PeerUnavailable if it cannot be installed or does not start.
+    """
+    programs = environments.make(environments.REQUIREMENTS / f"{peer.folder}.txt", environments_folder / peer.folder)
+    port = free_port()
+    command = peer.command(programs, port, bench)
+    state = {"BUNDLE": str(bench.bundle), "BENTOML_HOME": str(bench.state / "bentoml"), "HF_HOME": str(bench.state)}
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(running(command, port, _QUIET | state, bench.log, peer.ready))
+        except (RuntimeError, TimeoutError) as error:
+            raise environments.PeerUnavailable(f"it did not start: {error}") from error
+        yield server
