@@ -137,18 +137,31 @@ def kserve(bench: Bench, name: str) -> Iterator[Server]:
 
 
 @contextmanager
-def started(peer: Peer, bench: Bench, environments_folder: Path) -> Iterator[Server]:
-    """Make the environment of a peer and serve the bundle with it.
+def started(peer: Peer, bench: Bench, folder: Path) -> Iterator[Server]:
+    """Make the environment of a peer in `folder` and serve the bundle with it.
 
     Raises PeerUnavailable if it cannot be installed or does not start.
     """
-    programs = environments.make(environments.REQUIREMENTS / f"{peer.folder}.txt", environments_folder / peer.folder)
+    programs = environments.make(environments.REQUIREMENTS / f"{peer.folder}.txt", folder / peer.folder)
+    with served(peer, programs, bench, folder / f"{peer.folder}.log") as server:
+        yield server
+
+
+@contextmanager
+def served(peer: Peer, programs: Path, bench: Bench, log: Path) -> Iterator[Server]:
+    """Serve the bundle with a peer's programs; its output goes to `log`.
+
+    Raises PeerUnavailable with the last line of the output if the server does not start.
+    """
     port = free_port()
     command = peer.command(programs, port, bench)
     state = {"BUNDLE": str(bench.bundle), "BENTOML_HOME": str(bench.state / "bentoml"), "HF_HOME": str(bench.state)}
     with ExitStack() as stack:
+        output = stack.enter_context(log.open("w"))
         try:
-            server = stack.enter_context(running(command, port, _QUIET | state, bench.log, peer.ready))
+            server = stack.enter_context(running(command, port, _QUIET | state, output, peer.ready))
         except (RuntimeError, TimeoutError) as error:
-            raise environments.PeerUnavailable(f"it did not start: {error}") from error
+            lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "no output")
+            raise environments.PeerUnavailable(f"it did not start: {last}") from error
         yield server

@@ -25,8 +25,9 @@ def make(requirements: Path, folder: Path) -> Path:
     installed = folder / "installed.txt"
     if not installed.is_file() or installed.read_text(encoding="utf-8") != wanted:
         shutil.rmtree(folder, ignore_errors=True)
-        _run([sys.executable, "-m", "venv", str(folder)])
-        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--requirement", str(requirements)])
+        _run([sys.executable, "-m", "venv", "--without-pip", str(folder)])
+        pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
+        _run([*pip, "install", "--quiet", "--requirement", str(requirements)])
         # Written last, so that an installation that was interrupted is done again.
         installed.write_text(wanted, encoding="utf-8")
     return folder / "bin"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,9 @@ import pytest
 from feature_checks.contract import LABELS
 from tests.benchmarks.load import filled, requests_of
 from tests.benchmarks.peers import catalogue
+from tests.benchmarks.peers.environments import PeerUnavailable
 from tests.benchmarks.peers.measure import Measured, answers, calibrated, compared, table
+from tests.benchmarks.scenarios import Bench
 from tests.benchmarks.servers import Server
 
 TEXTS = ["Fine.", "It broke."]
@@ -129,6 +133,16 @@ def test_requests_are_v1_unless_told_otherwise(tmp_path: Path) -> None:
     assert next(requests_of(spec | {"body": {"text": "$text"}})).endswith(b'{"text": "Fine."}')
 
 
+def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
+    code = "print('loading'); raise SystemExit('no such engine: optimum')"
+    peer = replace(catalogue.PEERS[0], command=lambda programs, *_: [str(programs / "python"), "-c", code])
+    with (tmp_path / "log").open("w") as log:
+        bench = Bench(tmp_path, tmp_path, tmp_path, 1, 0, log)
+        starting = catalogue.served(peer, Path(sys.executable).parent, bench, tmp_path / "peer.log")
+        with pytest.raises(PeerUnavailable, match="it did not start: no such engine: optimum"), starting:
+            pass
+
+
 def result(**changes: Any) -> dict[str, Any]:
     base = {"per_second": 1234.5, "p50_ms": 5.25, "p95_ms": 40.4, "server_cpu_ms": 1.5, "statuses": {"200": 100}}
     return base | changes
@@ -136,10 +150,10 @@ def result(**changes: Any) -> dict[str, Any]:
 
 def test_the_table_has_a_row_for_each_server_and_the_reason_of_what_did_not_run() -> None:
     loads = {key: result() for key in ("1", "32", "64")}
-    refused = loads | {"64": result(statuses={"200": 75, "503": 25}), "many": result(per_second=1.5)}
+    refused = loads | {"64": result(statuses={"200": 75, "503": 25}), "many": result(statuses={"200": 9}, seconds=6.0)}
     measured = Measured({"LitServe": loads, "BentoML": refused}, {"infinity": "the installation failed: no wheel"})
     rows = table(measured).splitlines()
     assert rows[2] == "| LitServe | 5.25, 40.4 | 1,234, 40 | 1,234, 40 | 1.5 | one text a request |"
     assert rows[3] == "| BentoML | 5.25, 40.4 | 1,234, 40 | 1,234, 40 (25.0 % without an answer) | 1.5 | 1,500 |"
-    assert rows[4] == "| infinity | not run: the installation failed: no wheel | | | | |".replace("| |", "|  |", 4)
+    assert rows[4] == "| infinity | not run: the installation failed: no wheel |" + "  |" * 4
     assert {row.count("|") for row in rows} == {7}
