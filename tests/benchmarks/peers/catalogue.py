@@ -15,7 +15,7 @@ from tests.benchmarks.peers import environments
 from tests.benchmarks.peers.engine import BATCH, WAIT_SECONDS, WORKERS
 from tests.benchmarks.peers.serve_infinity import write_model
 from tests.benchmarks.scenarios import Bench
-from tests.benchmarks.servers import Server, plain_kserve, predictor, running
+from tests.benchmarks.servers import Server, running
 from tests.support.ports import free_port
 
 _HERE: Final = Path(__file__).parent
@@ -118,22 +118,9 @@ PEERS: Final = (
     Peer("LitServe", "litserve", _LITSERVE, "/health", _litserve),
     Peer("infinity", "infinity", _INFINITY, "/health", _infinity_command),
 )
-KSERVE: Final = ("KServe, its guide", "KServe, in threads")
+KSERVE: Final = {"KServe, as its guide": [], "KServe, in threads": ["threads"]}
+"""Options of plain_kserve.py; it runs in this project's environment."""
 OUR_NAME: Final = "this predictor"
-
-
-@contextmanager
-def ours(bench: Bench) -> Iterator[Server]:
-    """Serve the bundle with this project's predictor, without its cache."""
-    with predictor(bench.bundle, bench.state, bench.log, CACHE="off") as server:
-        yield server
-
-
-@contextmanager
-def kserve(bench: Bench, name: str) -> Iterator[Server]:
-    """Serve the bundle with KServe as its guide says, or in threads."""
-    with plain_kserve(bench.bundle, bench.log, *(["threads"] if name == KSERVE[1] else [])) as server:
-        yield server
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from tests.benchmarks.peers import catalogue
 from tests.benchmarks.peers.catalogue import Probabilities, Wire
 from tests.benchmarks.peers.environments import PeerUnavailable
 from tests.benchmarks.scenarios import Bench, Result, in_turns
-from tests.benchmarks.servers import Server
+from tests.benchmarks.servers import Server, plain_kserve, predictor
 
 CONNECTIONS: Final = (1, 32, 64)
 MANY: Final = 1000
@@ -50,9 +50,10 @@ def measure(bench: Bench, environments: Path, report: Callable[[str], None]) -> 
     """
     measured = Measured()
     with ExitStack() as stack:
-        servers = {catalogue.OUR_NAME: (stack.enter_context(catalogue.ours(bench)), catalogue.OURS)}
-        for name in catalogue.KSERVE:
-            servers[name] = (stack.enter_context(catalogue.kserve(bench, name)), catalogue.OURS)
+        ours = stack.enter_context(predictor(bench.bundle, bench.state, bench.log, CACHE="off"))
+        servers = {catalogue.OUR_NAME: (ours, catalogue.OURS)}
+        for name, options in catalogue.KSERVE.items():
+            servers[name] = (stack.enter_context(plain_kserve(bench.bundle, bench.log, *options)), catalogue.OURS)
         for peer in catalogue.PEERS:
             report(f"{peer.name}: install and start")
             try:
