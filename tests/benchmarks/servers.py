@@ -159,6 +159,5 @@ def _await_ready(process: subprocess.Popen[bytes], port: int, ready: str) -> Non
             if httpx.get(f"http://127.0.0.1:{port}{ready}", timeout=2).status_code == 200:
                 return
         except httpx.TransportError:
-            pass
-        time.sleep(0.1)
+            time.sleep(0.1)
     raise TimeoutError(f"{process.args!r} was not ready within {_START_SECONDS} s")
