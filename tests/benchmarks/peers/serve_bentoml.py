@@ -20,6 +20,6 @@ class Sentiment:
         self.engine = Engine()
 
     # The types of BentoML are not known where types are checked: it is not installed there.
-    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=1000)  # type: ignore[untyped-decorator]
+    @bentoml.api(batchable=True, max_batch_size=BATCH)  # type: ignore[untyped-decorator]
     def predict(self, texts: list[str]) -> list[dict[str, Any]]:
         return self.engine.predictions(texts)
