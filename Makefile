@@ -74,8 +74,8 @@ lint: setup ## ruff, mypy --strict, actionlint, zizmor, hadolint, the documentat
 	$(BIN)/hadolint serving/Dockerfile components/Dockerfile
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir $(STATE)/site
 
-bench: setup ## throughput and latency, side by side with plain KServe
-	$(BIN)/python -m tests.benchmarks.bench
+bench: setup ## throughput and latency, side by side with plain KServe; PEERS=1 also beside four other servers
+	$(BIN)/python -m tests.benchmarks.bench $(if $(PEERS),--peers)
 
 soak: setup ## 20 minutes of every kind of load: memory and descriptors that the server keeps
 	$(BIN)/python -m tests.faults.soak

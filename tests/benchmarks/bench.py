@@ -2,6 +2,8 @@
 
 python -m tests.benchmarks.bench                       on the champion
 python -m tests.benchmarks.bench --bundle FOLDER       on a bundle folder
+python -m tests.benchmarks.bench --peers               and beside MLServer, BentoML, LitServe, infinity and KServe
+python -m tests.benchmarks.bench --peers-only          only beside them
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from rich.table import Table
 from serving.models.source import ModelSource
 from serving.settings import Settings
 from tests.benchmarks import neighbours, scenarios
+from tests.benchmarks.peers import measure
 from tests.benchmarks.scenarios import Bench, Result
 
 
@@ -28,8 +31,13 @@ def main(
     texts: Annotated[Path | None, typer.Option(help="CSV, JSONL or Parquet; default: the Amazon reviews")] = None,
     seconds: Annotated[float, typer.Option(help="length of each load")] = 6.0,
     overload_seconds: Annotated[float, typer.Option(help="length of the overload")] = 60.0,
+    peers: Annotated[bool, typer.Option("--peers", help="also measure the servers of other projects")] = False,
+    peers_only: Annotated[bool, typer.Option("--peers-only", help="measure nothing else")] = False,
 ) -> None:
-    """Measure, write STATE_DIR/bench/results.json and print the ratios."""
+    """Measure, write STATE_DIR/bench/results.json and print the ratios; of the other servers, peers.json and peers.md.
+
+    The packages of the other servers are installed at the first run, into STATE_DIR/bench/peers.
+    """
     console = Console()
     folder = Settings().state_dir / "bench"
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,18 +46,31 @@ def main(
         source = texts or _default_texts(Path(scratch))
         scenarios.write_texts(source, "text", file)
         bench = Bench((bundle or _bundle()).absolute(), file, Path(scratch), seconds, overload_seconds, log)
-        found = _measure(bench, console)
-    ratios = _ratios(found)
-    content = {
+        if not peers_only:
+            found = _measure(bench, console)
+            ratios = _ratios(found)
+            _write(folder / "results.json", ratios=ratios, measurements=found)
+            _print(console, found, ratios)
+            console.print(f"{folder / 'results.json'}")
+        if peers or peers_only:
+            _measure_peers(bench, folder, console)
+
+
+def _write(path: Path, **results: Any) -> None:
+    machine = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg(),
-        "ratios": ratios,
-        "measurements": found,
     }
-    (folder / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    _print(console, found, ratios)
-    console.print(f"{folder / 'results.json'}")
+    path.write_text(json.dumps(machine | results, indent=2) + "\n", encoding="utf-8")
+
+
+def _measure_peers(bench: Bench, folder: Path, console: Console) -> None:
+    measured = measure.measure(bench, folder / "peers", lambda line: console.print(line, highlight=False))
+    _write(folder / "peers.json", results=measured.results, not_run=measured.not_run)
+    (folder / "peers.md").write_text(measure.table(measured), encoding="utf-8")
+    console.print(measure.table(measured), soft_wrap=True, highlight=False, markup=False)
+    console.print(f"{folder / 'peers.json'}")
 
 
 def _bundle() -> Path:

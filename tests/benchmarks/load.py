@@ -26,6 +26,7 @@ import numpy as np
 import uvloop
 
 _LENGTH: Final = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+V1_BODY: Final = {"instances": "$texts"}
 _LINGER_SECONDS: Final = 10.0
 """How long answers are waited for after the last request of an open loop."""
 
@@ -182,7 +183,7 @@ class Load:
 
 
 def requests_of(spec: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the bytes of V1 requests without end.
+    """Yield the bytes of requests without end, V1 unless `body` says otherwise; see `filled`.
 
     Each has `batch` texts, in the order of `sequence` or of the file.
     """
@@ -193,8 +194,21 @@ def requests_of(spec: dict[str, Any]) -> Iterator[bytes]:
     return (made[start] for start in itertools.cycle(sequence))
 
 
+def filled(body: Any, texts: list[str]) -> Any:
+    """Return a body with texts in it: `$texts` stands for all, `$text` for the first, `$count` for their number.
+
+    Example: `filled({"input": "$texts"}, ["Fine."])` is `{"input": ["Fine."]}`.
+    """
+    if isinstance(body, dict):
+        return {key: filled(value, texts) for key, value in body.items()}
+    if isinstance(body, list):
+        return [filled(value, texts) for value in body]
+    values = {"$texts": texts, "$text": texts[0], "$count": len(texts)}
+    return values.get(body, body) if isinstance(body, str) else body
+
+
 def _request(spec: dict[str, Any], texts: list[str]) -> bytes:
-    body = json.dumps({"instances": texts}).encode()
+    body = json.dumps(filled(spec.get("body", V1_BODY), texts)).encode()
     head = (
         f"POST {spec['path']} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

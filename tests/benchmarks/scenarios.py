@@ -48,8 +48,8 @@ class Bench:
 
     def load(self, server: Server, *, connections: int, **spec: Any) -> Result:
         """Put one load on a server; see load.py for what `spec` may hold."""
-        content = {"warm_up": 1, "seconds": self.seconds, **spec, "connections": connections}
-        content |= {"port": server.port, "path": _PATH, "texts": str(self.texts)}
+        content = {"warm_up": 1, "seconds": self.seconds, "path": _PATH, **spec, "connections": connections}
+        content |= {"port": server.port, "texts": str(self.texts)}
         file = self.state / f"load-{time.monotonic_ns()}.json"
         file.write_text(json.dumps(content), encoding="utf-8")
         before = server.cpu_seconds

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import httpx
+import psutil
 
 # A script finds only its own folder; the shared helpers are imported from the repository root.
 sys.path.append(str(Path(__file__).parents[2]))
@@ -46,10 +47,15 @@ class Server:
         return Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0] != "Z"
 
     @property
+    def processes(self) -> list[psutil.Process]:
+        """The process and those that it has started."""
+        return _tree(self.pid)
+
+    @property
     def cpu_seconds(self) -> float:
-        """Processor time so far, of all threads: what a busy neighbour cannot change."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """Processor time so far, of all threads and processes: what a busy neighbour cannot change."""
+        times = [process.cpu_times() for process in self.processes]
+        return float(sum(time.user + time.system for time in times))
 
     @property
     def resident_mib(self) -> float:
@@ -65,7 +71,8 @@ class Server:
 def plain_kserve(bundle: Path | str, log: IO[str], *options: str) -> Iterator[Server]:
     """Serve the bundle, or `null`, with plain KServe; plain_kserve.py says what `options` there are."""
     port = free_port()
-    with _running([str(_HERE / "plain_kserve.py"), str(port), str(bundle), *options], port, {}, log) as server:
+    command = [sys.executable, str(_HERE / "plain_kserve.py"), str(port), str(bundle), *options]
+    with running(command, port, {}, log) as server:
         yield server
 
 
@@ -73,7 +80,7 @@ def plain_kserve(bundle: Path | str, log: IO[str], *options: str) -> Iterator[Se
 def null_route(log: IO[str]) -> Iterator[Server]:
     """Serve the bare Starlette route."""
     port = free_port()
-    with _running([str(_HERE / "null_route.py"), str(port)], port, {}, log) as server:
+    with running([sys.executable, str(_HERE / "null_route.py"), str(port)], port, {}, log) as server:
         yield server
 
 
@@ -103,34 +110,53 @@ def own(command: list[str], state: Path, log: IO[str], variables: Mapping[str, s
         "GRACE_SECONDS": "0",
         **variables,
     }
-    with _running(command, port, environment, log) as server:
+    with running([sys.executable, *command], port, environment, log) as server:
         yield replace(server, grpc_port=grpc_port)
 
 
 @contextmanager
-def _running(command: Sequence[str], port: int, environment: Mapping[str, str], log: IO[str]) -> Iterator[Server]:
+def running(
+    command: Sequence[str], port: int, environment: Mapping[str, str], log: IO[str], ready: str = "/v2/health/ready"
+) -> Iterator[Server]:
+    """Run a server of one or more processes; it is ready when the path `ready` answers 200.
+
+    Raises RuntimeError if it ends before, and TimeoutError if it is not ready in time.
+    """
     variables = os.environ | {"PYTHONPATH": str(ROOT), **environment}
     started = time.monotonic()
-    process = subprocess.Popen([sys.executable, *command], env=variables, stdout=log, stderr=log)
+    process = subprocess.Popen(command, env=variables, stdout=log, stderr=log)
     try:
-        _await_ready(process, port)
+        _await_ready(process, port, ready)
         yield Server(port, process.pid, round(time.monotonic() - started, 2))
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    children = [] if process.poll() is not None else _tree(process.pid)[1:]
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for child in children:
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    process = psutil.Process(pid)
+    return [process, *process.children(recursive=True)]
+
+
+def _await_ready(process: subprocess.Popen[bytes], port: int, ready: str) -> None:
     ends = time.monotonic() + _START_SECONDS
     while time.monotonic() < ends:
         if process.poll() is not None:
             raise RuntimeError(f"{process.args!r} ended with {process.returncode}; its output is in the log")
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/v2/health/ready", timeout=2).status_code == 200:
+            if httpx.get(f"http://127.0.0.1:{port}{ready}", timeout=2).status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
