@@ -25,7 +25,7 @@ from serving.documents.decision import Reliance
 from serving.errors import RequestError
 from serving.inference.batcher import Batcher
 from serving.inference.results import ScoredTexts
-from serving.protocol.common import check_texts
+from serving.protocol.common import check_text
 from serving.settings import Settings
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _begin(batcher: Batcher, chunk: list[Any]) -> _Chunk:
 def refusal(text: Any) -> str | None:
     """Return why a value is not scored; None for a text that is."""
     try:
-        check_texts((text,), "text")
+        check_text(text, "text")
     except RequestError as error:
         return error.message
     return None

@@ -197,7 +197,7 @@ def _report(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _reason(error: str) -> str:
     """Return an error without what is particular to its row, so that equal reasons are counted together."""
-    reason = error.removeprefix("text[0]: ").partition(". Send less")[0]
+    reason = error.removeprefix("text: ").partition(". Send less")[0]
     return re.sub(r"found \d+ characters", "too many characters", reason)
 
 

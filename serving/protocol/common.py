@@ -218,20 +218,25 @@ def check_texts(texts: Sequence[Any], where: str) -> list[str]:
 
     Raises RequestError or TooLarge unless every item is a string that is neither blank nor too long.
     """
-    normalised = []
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise RequestError(f"{where}[{index}]: found {kind(text)}; expected a string")
-        if len(text) > MAX_TEXT_CHARS:
-            raise TooLarge(
-                f"{where}[{index}]: found {len(text)} characters; a text may have at most {MAX_TEXT_CHARS}. Send less, "
-                "or the parameter truncate=true to leave out the rest"
-            )
-        clean = normalise(text)
-        if not clean:
-            raise RequestError(f"{where}[{index}]: the text is blank; expected a visible character")
-        normalised.append(clean)
-    return normalised
+    return [check_text(text, where, index) for index, text in enumerate(texts)]
+
+
+def check_text(text: Any, where: str, index: int | None = None) -> str:
+    """Return a text, normalised; errors name it `where`, with the index if it is one of several.
+
+    Raises RequestError or TooLarge unless it is a string that is neither blank nor too long.
+    """
+    if isinstance(text, str) and len(text) <= MAX_TEXT_CHARS and (clean := normalise(text)):
+        return clean
+    name = where if index is None else f"{where}[{index}]"
+    if not isinstance(text, str):
+        raise RequestError(f"{name}: found {kind(text)}; expected a string")
+    if len(text) > MAX_TEXT_CHARS:
+        raise TooLarge(
+            f"{name}: found {len(text)} characters; a text may have at most {MAX_TEXT_CHARS}. Send less, "
+            "or the parameter truncate=true to leave out the rest"
+        )
+    raise RequestError(f"{name}: the text is blank; expected a visible character")
 
 
 def max_values(max_texts: int) -> int:

@@ -79,7 +79,8 @@ def test_every_format_in_and_out(tmp_path: Path, given: str, written: str) -> No
     for text, row in zip(TEXTS, rows, strict=True):
         if not text:
             assert (row["label"], row["confidence"]) == (None, None)
-            assert "text" in row["error"]
+            # The row has its number in another column: an index here could be taken for the row's.
+            assert row["error"].startswith("text: ")
             continue
         whole = Rows.of([text], engine.encode([text]), engine.encode, engine.aggregation)
         (expected,) = whole.combine(engine.run(whole.encoded))
