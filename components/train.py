@@ -79,8 +79,8 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
 
     Of several processes that torchrun started, the first one writes to MLflow and to `output`, and the others return
     "". A training that was stopped goes on from the end of its last epoch, in the same MLflow run, when it is called
-    with the same output again. Raises ResumptionError if the output has the checkpoints of another training, and
-    ValueError for an unknown speed.
+    with the same output again. Raises ResumptionError if the output has the checkpoints of another training,
+    ValueError for an unknown speed, and SourceError or DownloadError for texts that cannot be read.
 
     Example: `train(Path("split.parquet"), Path("model"), TrainingSettings(epochs=2.0))`.
     """
@@ -98,10 +98,12 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
     earlier = resumption.interrupted_run(checkpoints, training)
     model, tokenizer = base_models.load(settings.base_model)
     is_distilled = distillation.needed(settings.speed, model)
+    texts = _unlabelled_texts(frame, settings) if is_distilled else []
 
     def trained() -> Trainer:
         trainer = _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
-        return _distil(trainer, tokenizer, frame, checkpoints, settings) if is_distilled else trainer
+        folder = checkpoints / distillation.FOLDER
+        return distillation.distil(trainer, tokenizer, texts, folder, settings.batch_size) if is_distilled else trainer
 
     if processes.rank():
         trained()
@@ -182,17 +184,10 @@ def _fit(
     return trainer
 
 
-def _distil(
-    teacher: Trainer,
-    tokenizer: PreTrainedTokenizerBase,
-    frame: pd.DataFrame,
-    checkpoints: Path,
-    settings: TrainingSettings,
-) -> Trainer:
+def _unlabelled_texts(frame: pd.DataFrame, settings: TrainingSettings) -> list[str]:
     held_out = frame.loc[frame[SPLIT] != "train", TEXT].tolist()
     texts = distillation.unlabelled_texts(settings.distillation_texts, held_out, state_dir() / "data")
-    texts = texts[: settings.max_rows or None]
-    return distillation.distil(teacher, tokenizer, texts, checkpoints / distillation.FOLDER, settings.batch_size)
+    return texts[: settings.max_rows or None]
 
 
 def _trainer(

@@ -10,12 +10,13 @@ from typing import Final
 import pandas as pd
 
 from components.datasets import icwsm2014
-from components.datasets.columns import SourceOptions, contract_columns
+from components.datasets.columns import USUAL_NAMES, SourceOptions, chosen_columns, contract_columns
 from components.datasets.files import SourceError, read_file, read_folder
-from feature_checks.contract import LABEL, SPLIT, TEXT, normalise
+from feature_checks.contract import GROUP_ID, LABEL, SPLIT, TEXT, normalise
 from feature_checks.splits import assign_splits
 
 DEFAULT_SOURCE: Final = "icwsm2014:amazon"
+_DEFAULT_DATA: Final = "icwsm2014:"
 NEUTRAL: Final = ("required", "from_default", "none")
 
 
@@ -48,17 +49,37 @@ def read_sources(source: str, *, cache: Path, extra_data: str = "", options: Sou
     return _with_neutral(SourceRows(frame, {"duplicates_folded": folded} if folded else {}), cache, options.neutral)
 
 
+def read_texts(source: str, *, cache: Path) -> pd.DataFrame:
+    """Read the texts of a source whose labels are not needed, with their groups and, if it names them, splits.
+
+    The column of the texts has one of its usual names. Raises SourceError if there is none, and what `read_sources`
+    raises.
+
+    Example: `read_texts("all-reviews.parquet", cache=Path(".local/data"))`.
+    """
+    if source.startswith(_DEFAULT_DATA):
+        return icwsm2014.load(source.removeprefix(_DEFAULT_DATA).split(","), cache)
+    rows = _table(source)
+    used = chosen_columns(list(rows.columns), SourceOptions())
+    if TEXT not in used:
+        expected = f"expected {TEXT!r} or one of {list(USUAL_NAMES[TEXT])}"
+        raise SourceError(f"source {source!r}", f"it has the columns {list(rows.columns)} and no texts", expected)
+    kept = [*(used[role] for role in (TEXT, GROUP_ID) if role in used), *({SPLIT} & set(rows.columns))]
+    return contract_columns(rows[kept], Path(source).stem, SourceOptions())
+
+
 def _read_source(source: str, cache: Path, options: SourceOptions) -> SourceRows:
-    scheme, _, rest = source.partition(":")
-    if scheme == "icwsm2014":
-        return SourceRows(icwsm2014.load(rest.split(","), cache))
-    name = Path(source).stem
-    if scheme == "hf":
+    if source.startswith(_DEFAULT_DATA):
+        return SourceRows(icwsm2014.load(source.removeprefix(_DEFAULT_DATA).split(","), cache))
+    return fold_duplicates(contract_columns(_table(source), Path(source).stem, options))
+
+
+def _table(source: str) -> pd.DataFrame:
+    """Return the rows of a source that is not the default data, values as they are."""
+    if source.startswith("hf:"):
         # The hub keeps a Parquet copy of every public data set under this revision.
-        rows = read_folder(f"hf://datasets/{rest}@~parquet")
-    else:
-        rows = read_folder(source) if source.endswith("/") or Path(source).is_dir() else read_file(source)
-    return fold_duplicates(contract_columns(rows, name, options))
+        return read_folder(f"hf://datasets/{source.removeprefix('hf:')}@~parquet")
+    return read_folder(source) if source.endswith("/") or Path(source).is_dir() else read_file(source)
 
 
 def fold_duplicates(frame: pd.DataFrame) -> SourceRows:

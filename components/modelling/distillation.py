@@ -1,6 +1,6 @@
 """A model of fewer layers that learns the answers of the trained one, the teacher (knowledge distillation).
 
-Hinton et al., *Distilling the knowledge in a neural network* (2015). The student starts from every second layer of the
+Hinton et al., *Distilling the knowledge in a neural network* (2015). The student starts from some layers of the
 teacher, as in Sanh et al., *DistilBERT* (2019). It needs no labels, so it also learns from texts that nobody rated.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from components.datasets.sources import read_sources
+from components.datasets.sources import read_texts
 from components.modelling import processes, resumption, soft_label_trainer
 from components.modelling.soft_label_trainer import Examples
 from feature_checks.contract import LABELS, SPLIT, TEXT, normalise
@@ -60,8 +60,8 @@ def needed(speed: str, model: PreTrainedModel) -> bool:
 def student_of(teacher: PreTrainedModel) -> PreTrainedModel:
     """Return a copy of the teacher with LAYERS of its layers, evenly spread from the first one on.
 
-    The word vectors of the copy are not trained: they make up half of the weights, and most words stand in few of the
-    texts.
+    The word vectors of the copy are not trained: they make up two thirds of its weights, and most words stand in few of
+    the texts.
     """
     from torch.nn import ModuleList
 
@@ -78,13 +78,13 @@ def unlabelled_texts(source: str, held_out: Sequence[str], cache: Path) -> list[
 
     Texts whose group belongs to validation or test are left out, so that models can be judged on the source's labels.
     So are the texts of `held_out`. An empty source has none. Raises SourceError or DownloadError for a source that
-    cannot be read.
+    cannot be read or has no texts.
 
     Example: `unlabelled_texts("icwsm2014:tweets", [], Path(".local/data"))`.
     """
     if not source:
         return []
-    rows = assign_splits(read_sources(source, cache=cache).frame).dropna(subset=TEXT)
+    rows = assign_splits(read_texts(source, cache=cache)).dropna(subset=TEXT)
     texts, in_train = rows[TEXT].map(normalise), rows[SPLIT] == "train"
     judged_by = {*texts[~in_train], *map(normalise, held_out)}
     return [text for text in dict.fromkeys(texts[in_train]) if text and text not in judged_by]
@@ -128,17 +128,20 @@ def answers(teacher: Trainer, examples: Examples) -> tuple[NDArray[np.float32], 
     matched = [(layer + 1) * model.config.num_hidden_layers // LAYERS for layer in range(LAYERS)]
     order = sorted(range(len(examples)), key=lambda row: len(examples[row]["input_ids"]))
     own = order[processes.rank() :: processes.count()]
-    found: list[tuple[int, Tensor, Tensor]] = []
-    with torch.inference_mode():
+    logits, states = [], []
+    with torch.no_grad():
         for start in tqdm(range(0, len(own), _BATCH_ROWS), desc="the teacher answers", mininterval=2):
             rows = own[start : start + _BATCH_ROWS]
             batch = teacher.data_collator([{"input_ids": examples[row]["input_ids"]} for row in rows])
             outputs = model(**batch.to(model.device), output_hidden_states=True)
-            states = torch.stack([outputs.hidden_states[layer][:, 0] for layer in matched], dim=1)
-            found += zip(rows, outputs.logits.float().cpu(), states.float().cpu(), strict=True)
-    ordered = sorted(gather_object(found) if processes.count() > 1 else found, key=lambda one: one[0])
-    probabilities = torch.stack([logits for _, logits, _ in ordered]).softmax(dim=1)
-    return probabilities.numpy(), torch.stack([states for *_, states in ordered])
+            logits.append(outputs.logits.float().cpu())
+            states.append(torch.stack([outputs.hidden_states[layer][:, 0] for layer in matched], dim=1).float().cpu())
+    # Whole tensors: a row of a batch would be sent with the memory of all of the batch.
+    part = (own, torch.cat(logits), torch.cat(states)) if own else None
+    parts = [one for one in (gather_object([part]) if processes.count() > 1 else [part]) if one]
+    place = torch.tensor([row for rows, _, _ in parts for row in rows]).argsort()
+    probabilities = torch.cat([one for _, one, _ in parts])[place].softmax(dim=1)
+    return probabilities.numpy(), torch.cat([one for *_, one in parts])[place]
 
 
 @contextmanager

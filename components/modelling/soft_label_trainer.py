@@ -44,6 +44,8 @@ def soft_targets(frame: pd.DataFrame) -> NDArray[np.float32]:
 
 def examples(texts: Iterable[str], targets: NDArray[np.float32], tokenizer: PreTrainedTokenizerBase) -> Examples:
     """Return the tokens of n texts with their n × 3 target distributions."""
+    if not len(targets):  # the tokeniser fails on an empty list
+        return []
     tokens = tokenizer([normalise(text) for text in texts], truncation=True, max_length=MAX_LENGTH)
     return [
         {"input_ids": ids, "labels": target.tolist()} for ids, target in zip(tokens["input_ids"], targets, strict=True)

@@ -186,10 +186,12 @@ def _inputs(plan: Plan) -> tuple[Any, Encoder]:
 def _start(plan: Plan) -> None:
     """Prepare a worker: one thread, because there is one worker for each core, and no warnings of libraries.
 
-    NumPy has read OMP_NUM_THREADS when this is called, and its threads wait for one another by spinning.
+    Threads of one library wait for one another by spinning. NumPy has read OMP_NUM_THREADS before this is called;
+    libraries that are loaded later read it then.
     """
     del plan
     threadpool_limits(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
     logging.disable(logging.WARNING)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.modelling import base_models, distillation
+from components.datasets.files import SourceError
+from components.modelling import base_models, distillation, soft_label_trainer
 from components.modelling.resumption import FOLDER, last_checkpoint
 from components.modelling.torch_classifier import TorchClassifier
 from components.registry.client import connect
@@ -132,7 +135,54 @@ def test_a_student_of_data_without_neutral_rows_never_predicts_neutral(
     assert (probabilities[:, 1] == 0).all()
 
 
-def test_a_distillation_whose_worker_is_killed_goes_on_from_its_last_epoch(
+def test_a_student_may_learn_from_the_training_rows_alone(state: Path, base: Path, data: Path) -> None:
+    train(data, state / "model", replace(settings(base, Path()), distillation_texts=""))
+    assert layers(state / "model") == 3
+
+
+def test_texts_that_cannot_be_read_are_refused_before_anything_is_trained(state: Path, base: Path, data: Path) -> None:
+    (state / "votes.csv").write_text("votes,label\n3,positive\n")
+    with pytest.raises(SourceError, match=r"votes.csv'?: it has the columns \['votes', 'label'\] and no texts"):
+        train(data, state / "model", settings(base, state / "votes.csv"))
+    assert connect().get_experiment_by_name(MODEL_NAME) is None
+
+
+def test_labels_that_nobody_needs_are_not_read(state: Path) -> None:
+    texts = [f"Text number {number}." for number in range(20)]
+    pd.DataFrame({"comment": texts, "stars": [900] * 20}).to_csv(state / "texts.csv", index=False)
+    found = distillation.unlabelled_texts(str(state / "texts.csv"), [], state)
+    assert found == [text for text in texts if split_of_group(group_of_text(text)) == "train"]
+
+
+def test_the_loss_has_the_distance_of_the_first_tokens_states(base: Path, data: Path, state: Path) -> None:
+    import torch
+
+    model, tokenizer = base_models.load(str(base))
+    frame = pd.read_parquet(data).head(8)
+    rows = soft_label_trainer.examples(frame[TEXT], soft_label_trainer.soft_targets(frame), tokenizer)
+    arguments = soft_label_trainer.arguments(state / "out", epochs=1.0, learning_rate=1e-3, batch_size=8, seed=0)
+    teacher = soft_label_trainer.build(model, tokenizer, rows, rows, arguments, 8)
+    probabilities, states = distillation.answers(teacher, rows)
+    for number, row in enumerate(rows):  # each row alone, in the order given
+        alone = model(input_ids=torch.tensor([row["input_ids"]]), output_hidden_states=True)
+        expected = torch.stack([alone.hidden_states[layer][0, 0] for layer in (2, 4, 6)])
+        torch.testing.assert_close(states[number], expected.detach(), atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(probabilities[number], alone.logits.detach().softmax(dim=1).numpy()[0], atol=1e-5)
+
+    student = distillation.student_of(model).eval()
+    plain = soft_label_trainer.build(student, tokenizer, rows, rows, arguments, 8)
+    matched = soft_label_trainer.build(student, tokenizer, rows, rows, arguments, 8, states)
+    losses = [
+        trainer.compute_loss(student, next(iter(trainer.get_train_dataloader()))).item() for trainer in (plain, matched)
+    ]
+    batch = plain.data_collator([{"input_ids": row["input_ids"]} for row in rows])
+    own = torch.stack([state[:, 0] for state in student(**batch, output_hidden_states=True).hidden_states[1:]], dim=1)
+    distance = (own - states).square().mean(dim=2).sum(dim=1).mean().item()
+    assert distance > 0.01
+    assert losses[1] - losses[0] == pytest.approx(distance, rel=1e-4)
+
+
+def test_a_distillation_that_is_stopped_goes_on_from_its_last_epoch(
     state: Path, base: Path, data: Path, unlabelled: Path
 ) -> None:
     torchrun = str(Path(sys.executable).with_name("torchrun"))
@@ -144,8 +194,13 @@ def test_a_distillation_whose_worker_is_killed_goes_on_from_its_last_epoch(
         until(lambda: last_checkpoint(checkpoints), 240)
         process.send_signal(signal.SIGTERM)
     assert process.returncode != 0
+    kept = Path(str(last_checkpoint(checkpoints)))
+    steps = json.loads((kept / "trainer_state.json").read_text())
+    assert steps["global_step"] < steps["max_steps"]
     stopped = {run.info.run_id for run in runs()}
-    assert subprocess.run(command, check=False, timeout=240).returncode == 0
+    resumed = subprocess.run(command, check=True, timeout=240, stdout=subprocess.PIPE, text=True)
+    first = float(resumed.stdout.split("progress: ")[1].split()[0])
+    assert first > steps["global_step"] / steps["max_steps"]
     assert {run.info.run_id for run in runs()} == stopped
     assert {run.info.status for run in runs()} == {"FINISHED"}
     assert layers(state / "model") == 3

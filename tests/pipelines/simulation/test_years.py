@@ -12,12 +12,16 @@ from pipelines.simulation.years import Plan, _start
 
 
 def threads() -> list[int]:
-    """Return the threads of each library of this process that computes on several."""
+    """Return the threads of each library of this process that computes on several.
+
+    One is loaded only now, and reads the number from the environment; NumPy has been loaded before.
+    """
+    import sklearn.cluster  # noqa: F401
+
     return [library["num_threads"] for library in threadpoolctl.threadpool_info()]
 
 
 def test_a_worker_computes_on_one_thread(tmp_path: Path) -> None:
-    # Libraries read the number of threads from the environment when they are loaded, which is before the worker starts.
     with ProcessPoolExecutor(1, get_context("spawn"), _start, (Plan(tmp_path, tmp_path, tmp_path),)) as pool:
         found = pool.submit(threads).result()
     assert found
