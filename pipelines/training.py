@@ -10,8 +10,6 @@ Parameters besides those of `components.train.TrainingSettings`:
   trains a model that never predicts neutral.
 - `calibration`: measure the thresholds of the drift detectors on so many pairs of windows of this data, and store them
   with the model; 0 leaves the project's thresholds.
-- `speed`, `distillation_texts`: `fast` distils the trained model into one of three layers; see
-  `components.modelling.distillation`.
 - `trainer`, `training_processes`, `training_nodes`, `training_folder`: where the training runs; see
   `components.launching.launch.Place`.
 - `promotion`: `auto` moves `champion` when the gate passes, `manual` stops at `challenger` for a person to review.

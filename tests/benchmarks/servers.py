@@ -133,7 +133,9 @@ def running(
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    children = [] if process.poll() is not None else _tree(process.pid)[1:]
+    children: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):  # it may have ended by itself
+        children = _tree(process.pid)[1:]
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(10)

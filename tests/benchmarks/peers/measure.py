@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 
 from tests.benchmarks.load import filled
 from tests.benchmarks.peers import catalogue
@@ -95,11 +96,13 @@ def _others_suspended(server: Server, servers: Sequence[Server]) -> Iterator[Non
     processes = [process for other in servers if other is not server for process in other.processes]
     try:
         for process in processes:
-            process.suspend()
+            with suppress(psutil.NoSuchProcess):  # servers replace their workers
+                process.suspend()
         yield
     finally:
         for process in processes:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def _compare(bench: Bench, servers: Mapping[str, tuple[Server, Wire]]) -> None:
