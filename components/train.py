@@ -97,13 +97,12 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
     checkpoints = output / resumption.FOLDER
     earlier = resumption.interrupted_run(checkpoints, training)
     model, tokenizer = base_models.load(settings.base_model)
-    is_distilled = distillation.needed(settings.speed, model)
-    texts = _unlabelled_texts(frame, settings) if is_distilled else []
+    texts = _unlabelled_texts(frame, settings) if distillation.needed(settings.speed, model) else None
 
     def trained() -> Trainer:
         trainer = _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
-        folder = checkpoints / distillation.FOLDER
-        return distillation.distil(trainer, tokenizer, texts, folder, settings.batch_size) if is_distilled else trainer
+        batch = settings.batch_size
+        return trainer if texts is None else distillation.distil(trainer, tokenizer, texts, checkpoints, batch)
 
     if processes.rank():
         trained()

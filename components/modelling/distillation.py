@@ -95,6 +95,7 @@ def distil(
 ) -> Trainer:
     """Train a student on the teacher's rows and on texts without labels; return its Trainer.
 
+    `checkpoints` is the folder of the teacher's; those of the student are in FOLDER below it.
     The curves are in an MLflow run below that of the teacher. A training that was stopped goes on from the end of its
     last epoch, as the teacher's does.
     """
@@ -102,14 +103,15 @@ def distil(
     rows = [*teacher.train_dataset, *unlabelled]
     targets, states = answers(teacher, rows)
     training = [row | {"labels": target.tolist()} for row, target in zip(rows, targets, strict=True)]
+    folder = checkpoints / FOLDER
     arguments = soft_label_trainer.arguments(
-        checkpoints, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=batch_size, seed=teacher.args.seed
+        folder, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=batch_size, seed=teacher.args.seed
     )
     validation: Examples = teacher.eval_dataset
     student = soft_label_trainer.build(
         student_of(teacher.model), tokenizer, training, validation, arguments, batch_size, states
     )
-    with _nested_run(checkpoints, {"distillation.layers": LAYERS, "distillation.texts": len(texts)}) as resumed:
+    with _nested_run(folder, {"distillation.layers": LAYERS, "distillation.texts": len(texts)}) as resumed:
         soft_label_trainer.fit(student, resumed=resumed)
     return student
 
