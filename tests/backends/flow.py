@@ -88,7 +88,8 @@ def train(folder: Folder, source: str, base_model: str) -> tuple[str, str, str]:
     origin = {"source": source, "source_options": options, "extra_data": ""}
     place = {"trainer": "step", "training_processes": 1, "training_nodes": 1, "training_folder": ""}
     names = {"pipeline_run": "backends", "pipeline_run_id": "backends-1"}
-    run_id = ops.train.python_func(split_data, model=model, **settings, **origin, **place, **names)
+    speed = {"speed": "full", "distillation_texts": ""}
+    run_id = ops.train.python_func(split_data, model=model, **settings, **speed, **origin, **place, **names)
     confusion = folder.new(ClassificationMetrics, "confusion")
     ops.evaluate.python_func(model, split_data, evaluation, scores, confusion, page)
     ops.export.python_func(model, evaluation, split_data, data_check, exported)
