@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pandas as pd
 from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Markdown, Metrics, Model
 
 from components import monitoring_ops, ops
+from components.train import TrainingSettings
 from pipelines.predictor_process import PredictorProcess
 
 SERVER = {
@@ -84,12 +85,12 @@ def train(folder: Folder, source: str, base_model: str) -> tuple[str, str, str]:
     options = ops.ingest.python_func(source, "", "", "", "", "", "auto", "required", data)
     ops.check.python_func(data, "required", data_check, page)
     ops.split.python_func(data, split_data)
-    settings = {"base_model": base_model, "epochs": 3.0, "learning_rate": 2e-3, "seed": 0, "max_rows": 0}
+    settings = asdict(TrainingSettings(base_model, epochs=3.0, learning_rate=2e-3))
+    del settings["batch_size"]  # the one that is no parameter of the pipeline
     origin = {"source": source, "source_options": options, "extra_data": ""}
     place = {"trainer": "step", "training_processes": 1, "training_nodes": 1, "training_folder": ""}
     names = {"pipeline_run": "backends", "pipeline_run_id": "backends-1"}
-    speed = {"speed": "full", "distillation_texts": ""}
-    run_id = ops.train.python_func(split_data, model=model, **settings, **speed, **origin, **place, **names)
+    run_id = ops.train.python_func(split_data, model=model, **settings, **origin, **place, **names)
     confusion = folder.new(ClassificationMetrics, "confusion")
     ops.evaluate.python_func(model, split_data, evaluation, scores, confusion, page)
     ops.export.python_func(model, evaluation, split_data, data_check, exported)
