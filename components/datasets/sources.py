@@ -15,8 +15,8 @@ from components.datasets.files import SourceError, read_file, read_folder
 from feature_checks.contract import GROUP_ID, LABEL, SPLIT, TEXT, normalise
 from feature_checks.splits import assign_splits
 
-DEFAULT_SOURCE: Final = "icwsm2014:amazon"
 _DEFAULT_DATA: Final = "icwsm2014:"
+DEFAULT_SOURCE: Final = f"{_DEFAULT_DATA}amazon"
 NEUTRAL: Final = ("required", "from_default", "none")
 
 
@@ -58,7 +58,7 @@ def read_texts(source: str, *, cache: Path) -> pd.DataFrame:
     Example: `read_texts("all-reviews.parquet", cache=Path(".local/data"))`.
     """
     if source.startswith(_DEFAULT_DATA):
-        return icwsm2014.load(source.removeprefix(_DEFAULT_DATA).split(","), cache)
+        return _default_rows(source, cache)
     rows = _table(source)
     used = chosen_columns(list(rows.columns), SourceOptions())
     if TEXT not in used:
@@ -70,8 +70,12 @@ def read_texts(source: str, *, cache: Path) -> pd.DataFrame:
 
 def _read_source(source: str, cache: Path, options: SourceOptions) -> SourceRows:
     if source.startswith(_DEFAULT_DATA):
-        return SourceRows(icwsm2014.load(source.removeprefix(_DEFAULT_DATA).split(","), cache))
+        return SourceRows(_default_rows(source, cache))
     return fold_duplicates(contract_columns(_table(source), Path(source).stem, options))
+
+
+def _default_rows(source: str, cache: Path) -> pd.DataFrame:
+    return icwsm2014.load(source.removeprefix(_DEFAULT_DATA).split(","), cache)
 
 
 def _table(source: str) -> pd.DataFrame:
