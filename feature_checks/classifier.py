@@ -10,11 +10,10 @@ from typing import Final
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from feature_checks.bundle import INT8_MODEL, TOKENIZER, Bundle
-from feature_checks.contract import normalise
 from feature_checks.documents.aggregation import load as load_aggregation
+from feature_checks.documents.tokens import TextTokenizer
 from feature_checks.processor import VNNI, processor_flags
 
 Probabilities = NDArray[np.float32]
@@ -58,9 +57,7 @@ class OnnxClassifier:
         path = model or bundle.folder / INT8_MODEL
         self._session = ort.InferenceSession(str(path), session_options(threads), providers=["CPUExecutionProvider"])
         self._inputs = {node.name for node in self._session.get_inputs()}
-        self._tokenizer = Tokenizer.from_file(str(bundle.folder / TOKENIZER))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = TextTokenizer(bundle.folder / TOKENIZER)
         self._max_length = bundle.manifest.max_length
         self._temperature = np.float32(bundle.manifest.temperature)
         stored = load_aggregation(bundle.folder)
@@ -71,20 +68,19 @@ class OnnxClassifier:
         """Return each text's token ids, at most the bundle's `max_length`, the closing special token kept."""
         limit = self._max_length
         encoded = []
-        for encoding in self._tokenizer.encode_batch_fast([normalise(text) for text in texts]):
-            ids = encoding.ids
+        for ids in self._tokenizer.ids(texts):
             truncated = len(ids) > limit
             encoded.append(EncodedText([*ids[: limit - 1], ids[-1]] if truncated else ids, truncated))
         return encoded
 
     def feed(self, batch: Sequence[EncodedText]) -> dict[str, NDArray[np.int64]]:
         """Return the model's inputs for one padded batch."""
-        width = max(len(text.ids) for text in batch)
-        ids = np.zeros((len(batch), width), dtype=np.int64)
-        mask = np.zeros((len(batch), width), dtype=np.int64)
-        for row, text in enumerate(batch):
-            ids[row, : len(text.ids)] = text.ids
-            mask[row, : len(text.ids)] = 1
+        lengths = [len(text.ids) for text in batch]
+        width = max(lengths)
+        # np.zeros would give up the interpreter lock, and a worker would wait for the event loop to return it.
+        padded = [text.ids + [0] * (width - length) for text, length in zip(batch, lengths, strict=True)]
+        ids = np.array(padded, dtype=np.int64)
+        mask = (np.arange(width) < np.array(lengths)[:, np.newaxis]).astype(np.int64)
         feed = {"input_ids": ids, "attention_mask": mask}
         if "token_type_ids" in self._inputs:
             feed["token_type_ids"] = np.zeros_like(ids)
