@@ -1,8 +1,9 @@
 """The INT8 graph of a BERT classifier, made from its weights: faster than the exported graph with INT8 in it.
 
-- One multiplication makes queries, keys and values. ONNX Runtime's MultiHeadAttention does the rest of the attention.
+- ONNX Runtime's QAttention makes queries, keys and values with one weight, and attends, all in one node.
 - Activations after a LayerNormalization, and the attended values, have one scale that calibration has found: their
-  range hardly depends on the text. Those after GELU do not, so there every token has its own.
+  range hardly depends on the text. Those after GELU do not, so there every token has its own. It is the largest value,
+  or the size of GELU's smallest one if that is larger; one node divides by it and rounds.
 - SmoothQuant's factors of the attended values are folded into the weights that make the values.
 - The bias after a residual multiplication is folded into the LayerNormalization before it, and taken out of the biases
   of what reads that. Token types are all zero, so their row is a part of the positions.
@@ -36,6 +37,10 @@ MIGRATION: Final = 0.8
 """SmoothQuant's α, chosen with HEADROOM on training sentences and tweets."""
 HEADROOM: Final = 1.15
 """How much larger than in calibration an activation may be before it is cut off."""
+_GELU_SIZE_OF_SMALLEST: Final = 0.17
+"""GELU's smallest value is -0.16997."""
+_TOKEN_ZEROS: Final = "int8_token_zeros"
+_HIDDEN_SHAPE: Final = "hidden_shape"
 _IR_VERSION: Final = 10
 _QKV: Final = ("query", "key", "value")
 
@@ -134,6 +139,10 @@ def _embeddings(bert: Bert, graph: Graph) -> str:
     length = graph.add("Slice", [shape, one, two], "length")
     used = graph.add("Slice", [table, zero, length], "used_positions")
     graph.add("Cast", ["attention_mask"], "mask", to=onnx.TensorProto.INT32)
+    graph.add("Expand", [ZERO, graph.add("ReduceProd", [shape], "tokens", keepdims=1)], _TOKEN_ZEROS)
+    graph.add(
+        "Concat", [shape, graph.constant("width", np.array(words.shape[1:], dtype=np.int64))], _HIDDEN_SHAPE, axis=0
+    )
     total = graph.add("Add", [found, used], "embeddings")
     return _normalise(bert, graph, total, "bert/embeddings/LayerNorm", _residual_bias(bert, 0))
 
@@ -162,14 +171,12 @@ def _attention(bert: Bert, number: int, graph: Graph, hidden: str, sizes: Mappin
     # Attention weighs values, channel by channel: what divides a channel of the values divides what is attended.
     weights[2], biases[2] = weights[2] / factors, biases[2] / factors
     weight = np.concatenate(weights, axis=1)
-    bias = np.concatenate(biases) - last_bias @ weight
+    bias = graph.constant(f"{path}/qkv/bias", np.concatenate(biases) - last_bias @ weight)
     smoothing = _factors(sizes[parts[0]], weight)
     integers = _quantize(graph, hidden, smoothing, f"{path}/qkv")
-    qkv = graph.multiply(integers, weight * smoothing[:, None], f"{path}/qkv", f"{path}/qkv", bias)
-    width = graph.constant("qkv_widths", np.full(3, closing.shape[0], dtype=np.int64))
-    graph.nodes.append(helper.make_node("Split", [qkv, width], parts, name=f"{path}/split", axis=-1))
-    operands = [*parts, "", "mask"]
-    values = graph.add("MultiHeadAttention", operands, f"{path}/values", domain=CONTRIB, num_heads=bert.heads)
+    matrix, scales, zeros = graph.integers(weight * smoothing[:, None], f"{path}/qkv")
+    operands = [integers, matrix, bias, SCALE, scales, "mask", ZERO, zeros]
+    values = graph.add("QAttention", operands, f"{path}/values", domain=CONTRIB, num_heads=bert.heads)
     attended = graph.add("QuantizeLinear", [values, SCALE, ZERO], f"{last}/int8_in")
     return graph.multiply(attended, closing * factors[:, None], f"{last}/out", last)
 
@@ -185,9 +192,10 @@ def _feed_forward(bert: Bert, number: int, graph: Graph, total: str, sizes: Mapp
     bias = bias - last_bias @ opening
     opened = graph.multiply(integers, opening * factors[:, None], f"{first}/out", first, bias)
     active = graph.add("Gelu", [opened], f"{path}/active", domain=CONTRIB)
-    integers, largest = graph.quantize_tokens(active, f"{second}/int8_in")
+    integers, largest = _quantize_active(graph, active, closing.shape[0], f"{second}/int8_in")
     unit = graph.multiply(integers, closing, f"{second}/unit", second)
-    closed = graph.add("Mul", [unit, largest], f"{second}/out")
+    rows = graph.add("Mul", [unit, largest], f"{second}/rows")
+    closed = graph.add("Reshape", [rows, _HIDDEN_SHAPE], f"{second}/out")
     total = graph.add("Add", [middle, closed], f"{path}/total")
     return _normalise(bert, graph, total, f"{path}/output/LayerNorm", _residual_bias(bert, number + 1))
 
@@ -203,6 +211,22 @@ def _quantize(graph: Graph, activation: str, factors: Array, name: str) -> str:
     factor = graph.constant(f"{name}/factors", (1 / factors).astype(np.float32))
     smooth = graph.add("Mul", [activation, factor], f"{name}/smooth")
     return graph.add("QuantizeLinear", [smooth, SCALE, ZERO], f"{name}/int8_in")
+
+
+def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[str, str]:
+    """Quantise what GELU returns with one scale for each token.
+
+    Returns the INT8 values, tokens by `width`, and the scales, tokens by one.
+    """
+    row_shape = graph.constant("row_shape", np.array([-1, width], dtype=np.int64))
+    last_axis = graph.constant("last_axis", np.array([-1], dtype=np.int64))
+    smallest = graph.constant("gelu_size_of_smallest", np.array(_GELU_SIZE_OF_SMALLEST, dtype=np.float32))
+    rows = graph.add("Reshape", [active, row_shape], f"{name}_rows")
+    maximum = graph.add("ReduceMax", [rows, last_axis], f"{name}_maximum", keepdims=1)
+    largest = graph.add("Max", [maximum, smallest], f"{name}_largest")
+    steps = graph.add("Mul", [largest, SCALE], f"{name}_steps")
+    scales = graph.add("Reshape", [steps, last_axis], f"{name}_scales")
+    return graph.add("QuantizeLinear", [rows, scales, _TOKEN_ZEROS], name, axis=0), largest
 
 
 def _head(bert: Bert, graph: Graph, hidden: str) -> None:

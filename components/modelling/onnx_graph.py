@@ -68,18 +68,20 @@ class Graph:
 
     def multiply(self, integers: str, weight: Array, output: str, name: str, bias: Array | None = None) -> str:
         """Multiply an INT8 activation, whose values stand for -1 to 1, with an FP32 `weight` that becomes INT8."""
-        values, scales = to_int8(weight, axis=0)
-        operands = [
-            integers,
-            self.constant(f"{name}/int8", values),
-            SCALE,
-            self.constant(f"{name}/int8_scales", scales.reshape(-1)),
-            ZERO,
-            self.constant(f"{name}/int8_zeros", np.zeros(values.shape[1], dtype=np.int8)),
-        ]
+        values, scales, zeros = self.integers(weight, name)
+        operands = [integers, values, SCALE, scales, ZERO, zeros]
         if bias is not None:
             operands.append(self.constant(f"{name}/bias", bias))
         return self.add("MatMulIntegerToFloat", operands, output, domain=CONTRIB)
+
+    def integers(self, weight: Array, name: str) -> tuple[str, str, str]:
+        """Add an FP32 weight as INT8; return its values, and the scale and the zero point of each column."""
+        values, scales = to_int8(weight, axis=0)
+        return (
+            self.constant(f"{name}/int8", values),
+            self.constant(f"{name}/int8_scales", scales.reshape(-1)),
+            self.constant(f"{name}/int8_zeros", np.zeros(values.shape[1], dtype=np.int8)),
+        )
 
     def look_up(self, table: Array, indices: str, output: str, name: str) -> str:
         """Look rows of an FP32 table up, which becomes INT8 with one scale for each row."""

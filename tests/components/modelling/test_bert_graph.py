@@ -9,14 +9,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
+from onnx import helper
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from components.modelling.bert_graph import Bert
+from components.modelling.bert_graph import Bert, _quantize_active
+from components.modelling.onnx_graph import OPSET, Graph
 from components.modelling.quantization import quantize
 from feature_checks.bundle import FP32_MODEL, Bundle
-from feature_checks.classifier import OnnxClassifier
+from feature_checks.classifier import OnnxClassifier, session_options
 from tests.support.tiny_models import easy_reviews, export_tiny
 
 SENTENCES: list[str] = easy_reviews()["text"].sample(120, random_state=0).tolist()
@@ -71,13 +74,36 @@ def test_probabilities_are_those_of_fp32(exported: Exported, tmp_path: Path, kno
     np.testing.assert_array_equal(alone, served.run(served.encode(TEXTS[-9:])))
 
 
-def test_one_multiplication_makes_queries_keys_and_values(exported: Exported, tmp_path: Path) -> None:
+def test_a_layer_is_one_attention_and_three_multiplications(exported: Exported, tmp_path: Path) -> None:
     exported.int8(tmp_path, exported.config)
     nodes = [node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node]
     layers = exported.config["num_hidden_layers"]
-    assert nodes.count("MatMulIntegerToFloat") == 4 * layers
-    assert nodes.count("MultiHeadAttention") == layers
+    assert nodes.count("QAttention") == layers
+    assert nodes.count("MatMulIntegerToFloat") == 3 * layers
     assert "MatMul" not in nodes
+
+
+@pytest.mark.parametrize("largest", [3.0, 0.1, -0.05], ids=["large", "smaller than the smallest", "only negative"])
+def test_a_token_after_gelu_keeps_its_precision_whatever_its_largest_value_is(largest: float) -> None:
+    """The values are at most half a step from those that were given, and what GELU cannot return is not needed."""
+    values = np.linspace(-0.16997, largest, 12, dtype=np.float32).reshape(1, 2, 6)
+    graph = Graph()
+    graph.constant("int8_token_zeros", np.full(2, 128, dtype=np.uint8))
+    integers, sizes = _quantize_active(graph, "active", 6, "integers")
+    outputs = [
+        helper.make_tensor_value_info(integers, onnx.TensorProto.UINT8, None),
+        helper.make_tensor_value_info(sizes, onnx.TensorProto.FLOAT, None),
+    ]
+    active = helper.make_tensor_value_info("active", onnx.TensorProto.FLOAT, ["batch", "sequence", 6])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "gelu", [active], outputs, graph.initializers()),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=10,
+    )
+    found, scales = ort.InferenceSession(model.SerializeToString(), session_options(1)).run(None, {"active": values})
+    restored = (found.astype(float) - 128) / 127 * scales
+    assert found.shape == (2, 6)
+    assert np.abs(restored - values.reshape(2, 6)).max() <= max(largest, 0.17) / 127 / 2 + 1e-6
 
 
 @pytest.mark.parametrize(
