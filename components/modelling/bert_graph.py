@@ -39,7 +39,7 @@ HEADROOM: Final = 1.15
 """How much larger than in calibration an activation may be before it is cut off."""
 _GELU_SIZE_OF_SMALLEST: Final = 0.17
 """GELU's smallest value is -0.16997."""
-_TOKEN_ZEROS: Final = "int8_token_zeros"
+_ZERO_OF_EACH: Final = "int8_zero_of_each_token"
 _HIDDEN_SHAPE: Final = "hidden_shape"
 _IR_VERSION: Final = 10
 _QKV: Final = ("query", "key", "value")
@@ -139,7 +139,7 @@ def _embeddings(bert: Bert, graph: Graph) -> str:
     length = graph.add("Slice", [shape, one, two], "length")
     used = graph.add("Slice", [table, zero, length], "used_positions")
     graph.add("Cast", ["attention_mask"], "mask", to=onnx.TensorProto.INT32)
-    graph.add("Expand", [ZERO, graph.add("ReduceProd", [shape], "tokens", keepdims=1)], _TOKEN_ZEROS)
+    graph.add("Expand", [ZERO, graph.add("ReduceProd", [shape], "tokens", keepdims=1)], _ZERO_OF_EACH)
     graph.add(
         "Concat", [shape, graph.constant("width", np.array(words.shape[1:], dtype=np.int64))], _HIDDEN_SHAPE, axis=0
     )
@@ -226,7 +226,7 @@ def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[
     largest = graph.add("Max", [maximum, smallest], f"{name}_largest")
     steps = graph.add("Mul", [largest, SCALE], f"{name}_steps")
     scales = graph.add("Reshape", [steps, last_axis], f"{name}_scales")
-    return graph.add("QuantizeLinear", [rows, scales, _TOKEN_ZEROS], name, axis=0), largest
+    return graph.add("QuantizeLinear", [rows, scales, _ZERO_OF_EACH], name, axis=0), largest
 
 
 def _head(bert: Bert, graph: Graph, hidden: str) -> None:

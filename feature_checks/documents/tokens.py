@@ -24,11 +24,11 @@ default data have 28,600 words."""
 class TextTokenizer:
     """The tokenizer of a bundle. Thread-safe.
 
-    A BERT tokenizer (WordPiece) divides a text into words first, and the ids of a word do not depend on the words beside
-    it (Devlin et al. 2019, and the reference implementation's `BasicTokenizer`). For ASCII texts the division is one
-    regular expression, so the ids of each word are looked up, and the library is asked once for each new word. It takes
-    6 µs for a sentence of 88 characters; the library takes 28, because it keeps track of every character. All other
-    texts, and all texts of other kinds of tokenizers, are given to the library.
+    A BERT tokenizer (WordPiece) divides a text into words first, and the ids of a word do not depend on the words
+    beside it (Devlin et al. 2019, and the reference implementation's `BasicTokenizer`). For ASCII texts the division
+    is one regular expression, so the ids of each word are looked up, and the library is asked once for each new word.
+    It takes 6 µs for a sentence of 88 characters; the library takes 28, because it keeps track of every character. All
+    other texts, and all texts of other kinds of tokenizers, are given to the library.
     """
 
     def __init__(self, path: Path) -> None:
@@ -87,7 +87,7 @@ class TextTokenizer:
 
 
 def _divides_as_bert(described: dict[str, Any]) -> bool:
-    """Return whether a `tokenizer.json` divides texts into words as BERT does, and has no added word that it changes."""
+    """Return whether a `tokenizer.json` divides texts into words as BERT does, and changes no added word."""
     kinds = [(described[part] or {}).get("type") for part in ("normalizer", "pre_tokenizer", "model")]
     return kinds == ["BertNormalizer", "BertPreTokenizer", "WordPiece"] and not any(
         token["normalized"] for token in described["added_tokens"]

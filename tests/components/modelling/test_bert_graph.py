@@ -88,7 +88,7 @@ def test_a_token_after_gelu_keeps_its_precision_whatever_its_largest_value_is(la
     """The values are at most half a step from those that were given, and what GELU cannot return is not needed."""
     values = np.linspace(-0.16997, largest, 12, dtype=np.float32).reshape(1, 2, 6)
     graph = Graph()
-    graph.constant("int8_token_zeros", np.full(2, 128, dtype=np.uint8))
+    graph.constant("int8_zero_of_each_token", np.full(2, 128, dtype=np.uint8))
     integers, sizes = _quantize_active(graph, "active", 6, "integers")
     outputs = [
         helper.make_tensor_value_info(integers, onnx.TensorProto.UINT8, None),
