@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import docker
-from docker.errors import DockerException, ImageNotFound
+from docker.errors import APIError, DockerException, ImageNotFound
 from docker.models.containers import Container
 
 from components.registry.lineage import git_revision
@@ -56,8 +56,9 @@ def connect() -> docker.DockerClient:
     return client
 
 
-def build(tag: str) -> None:
-    """Build an image with BuildKit from the base BASE_IMAGE. Raises CheckFailed."""
+def build(client: docker.DockerClient, tag: str) -> None:
+    """Build an image with BuildKit from BASE_IMAGE, and remove the one that had its tag. Raises CheckFailed."""
+    earlier = client.images.list(tag)
     arguments = {"BASE_IMAGE": BASE_IMAGE, "REVISION": git_revision()}
     arguments |= {name: os.environ[name] for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL") if name in os.environ}
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
@@ -65,6 +66,10 @@ def build(tag: str) -> None:
     environment = os.environ | {"DOCKER_BUILDKIT": "1"}
     result = subprocess.run([*command, *options, "."], cwd=ROOT, env=environment, check=False)
     require(result.returncode == 0, f"docker build of {tag} ended with {result.returncode}; its own words are above")
+    for image in earlier:
+        if image.id != client.images.get(tag).id:
+            with suppress(APIError):  # a container still uses it
+                client.images.remove(image.id)
 
 
 def bytes_above_base(client: docker.DockerClient, tag: str) -> int:

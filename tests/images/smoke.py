@@ -61,7 +61,7 @@ def _build(client: docker.DockerClient, found: Found) -> None:
     sizes = found["bytes_above_base"] = {}
     for tag in (SERVING, COMPONENTS):
         with _timed(found, f"build {tag}"):
-            engine.build(tag)
+            engine.build(client, tag)
         sizes[tag] = engine.bytes_above_base(client, tag)
     size = sizes[SERVING]
     require(

@@ -38,6 +38,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def start(source: Path, target: Path, bundle: Bundle, state: Path) -> subprocess.Popen[str]:
     command = ["score", str(source), str(target), "--engine", "spark", "--part-rows", str(PART_ROWS)]
     environment = os.environ | {"MODEL_URI": str(bundle.folder), "STATE_DIR": str(state)}
+    environment["SPARK_LOCAL_DIRS"] = str(state / "spark")  # a killed Spark leaves its files
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.cli", *command],
         env=environment,
