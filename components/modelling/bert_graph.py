@@ -2,13 +2,13 @@
 
 - ONNX Runtime's QAttention makes queries, keys and values with one weight, and attends, all in one node.
 - Activations after a LayerNormalization, and the attended values, have one scale that calibration has found: their
-  range hardly depends on the text. Those after GELU do not, so there every token has its own. It is the largest value,
-  or the size of GELU's smallest one if that is larger; one node divides by it and rounds.
+  range hardly depends on the text. The range of those after GELU does, so each token has its own scale: its largest
+  value, but at least 0.17, the size of GELU's smallest value. One node divides by the scale and rounds.
 - SmoothQuant's factors of the attended values are folded into the weights that make the values.
 - The bias after a residual multiplication is folded into the LayerNormalization before it, and taken out of the biases
   of what reads that. Token types are all zero, so their row is a part of the positions.
 
-Changes in real arithmetic are none; `docs/results.md` has what each step gave.
+In exact arithmetic the result is unchanged; `docs/results.md` has what each step gave.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ _ZERO_OF_EACH: Final = "int8_zero_of_each_token"
 _HIDDEN_SHAPE: Final = "hidden_shape"
 _IR_VERSION: Final = 10
 _QKV: Final = ("query", "key", "value")
-
-
 _ATTENTION_OUT: Final = "attention/output/dense"
 
 
@@ -216,7 +214,7 @@ def _quantize(graph: Graph, activation: str, factors: Array, name: str) -> str:
 def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[str, str]:
     """Quantise what GELU returns with one scale for each token.
 
-    Returns the INT8 values, tokens by `width`, and the scales, tokens by one.
+    Returns the INT8 values, tokens × `width`, and what the value 127 of each token stands for, tokens × 1.
     """
     row_shape = graph.constant("row_shape", np.array([-1, width], dtype=np.int64))
     last_axis = graph.constant("last_axis", np.array([-1], dtype=np.int64))

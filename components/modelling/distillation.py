@@ -32,7 +32,7 @@ LAYERS: Final = 3
 """Layers of the student. From a teacher of six layers it has the first, the third and the fifth."""
 EPOCHS: Final = 5.0
 TRAINING_ROW_COPIES: Final = 2
-"""How often an epoch has each training row of the teacher; it has each other text once."""
+"""How often each training row of the teacher is in an epoch that has unlabelled texts. Each of these is in it once."""
 LEARNING_RATE: Final = 3e-4
 DEFAULT_TEXTS: Final = "icwsm2014:movies,nyt,tweets"
 FOLDER: Final = "distillation"
@@ -104,20 +104,30 @@ def distil(
     unlabelled = soft_label_trainer.examples(texts, np.zeros((len(texts), len(LABELS)), np.float32), tokenizer)
     rows = [*teacher.train_dataset, *unlabelled]
     targets, states = answers(teacher, rows)
-    own = range(len(teacher.train_dataset))
-    epoch = [*own] * (TRAINING_ROW_COPIES - 1) + [*range(len(rows))]
-    training = [rows[number] | {"labels": targets[number].tolist()} for number in epoch]
+    training = rows_of_an_epoch(rows, targets, len(teacher.train_dataset))
     folder = checkpoints / FOLDER
     arguments = soft_label_trainer.arguments(
         folder, epochs=EPOCHS, learning_rate=LEARNING_RATE, batch_size=batch_size, seed=teacher.args.seed
     )
     validation: Examples = teacher.eval_dataset
     student = soft_label_trainer.build(
-        student_of(teacher.model), tokenizer, training, validation, arguments, batch_size, states[epoch]
+        student_of(teacher.model), tokenizer, training, validation, arguments, batch_size, states
     )
-    with _nested_run(folder, {"distillation.layers": LAYERS, "distillation.texts": len(texts)}) as resumed:
+    described = {"layers": LAYERS, "texts": len(texts), "epochs": EPOCHS, "rows": len(training)}
+    with _nested_run(folder, {f"distillation.{name}": value for name, value in described.items()}) as resumed:
         soft_label_trainer.fit(student, resumed=resumed)
     return student
+
+
+def rows_of_an_epoch(rows: Examples, targets: NDArray[np.float32], labelled: int) -> Examples:
+    """Return the rows that a student sees in an epoch, with their `labels` and their `number` in `rows`.
+
+    `targets`: n × 3 probabilities of the n rows. `labelled`: how many of them, from the first one on, are the teacher's
+    own training rows, which are repeated if there are others.
+    """
+    copies = TRAINING_ROW_COPIES if len(rows) > labelled else 1
+    numbers = [*range(labelled)] * (copies - 1) + [*range(len(rows))]
+    return [rows[number] | {"labels": targets[number].tolist(), "number": number} for number in numbers]
 
 
 def answers(teacher: Trainer, examples: Examples) -> tuple[NDArray[np.float32], Tensor]:

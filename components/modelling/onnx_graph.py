@@ -75,7 +75,7 @@ class Graph:
         return self.add("MatMulIntegerToFloat", operands, output, domain=CONTRIB)
 
     def integers(self, weight: Array, name: str) -> tuple[str, str, str]:
-        """Add an FP32 weight as INT8; return its values, and the scale and the zero point of each column."""
+        """Add an FP32 weight, inputs × outputs, as INT8; return its values, and each output's scale and zero point."""
         values, scales = to_int8(weight, axis=0)
         return (
             self.constant(f"{name}/int8", values),

@@ -65,16 +65,14 @@ def build(
 
     `batch_size`: rows of one step over all processes. Each row has the same weight in the gradient, also where the last
     batch gives the processes different numbers of rows.
-    `teacher_states`: for n training rows, n × layers × units: what the state of the first token after each layer shall
-    be; its squared distance, the mean over the units, is added to the loss.
+    `teacher_states`: n × layers × units: what the state of the first token after each layer shall be, for each `number`
+    that the training rows have; its squared distance, the mean over the units, is added to the loss.
     """
     from transformers import DataCollatorWithPadding
 
     collate = DataCollatorWithPadding(tokenizer)
     lengths = [len(row["input_ids"]) for row in training]
     shared = batches.SharedBatches(lengths, batch_size, arguments.seed, processes.rank(), processes.count())
-    if teacher_states is not None:
-        training = [row | {"number": number} for number, row in enumerate(training)]
     # The row of a process that has no share of a batch: it has no target.
     nothing = training[0] | {"labels": [0.0] * len(training[0]["labels"])}
     return _trainer_class(batches.loader([*training, nothing], shared, collate), teacher_states)(

@@ -23,12 +23,13 @@ from serving.telemetry import metrics, tracing
 logger = logging.getLogger(__name__)
 
 _INLINE_CHARS: Final = 4_000
-"""The longest request that is tokenised on the event loop. It takes about 0.3 ms; using a thread costs 0.1 ms."""
+"""The longest request that is tokenised on the event loop. It takes 0.1 ms if all words are known, and 3 ms if none is;
+using a thread costs 0.1 ms."""
 
 _SLICE_TEXTS: Final = 256
 _SLICE_CHARS: Final = 100_000
 """The most texts, and the most characters, of a long request that are tokenised at a time. The tokeniser takes about 30
-bytes of memory for a character, and every core while it works."""
+bytes of memory for a character. Texts of known words take one core; the others take every core while it works."""
 
 _SECONDS: Final = metrics.TOKENISE_SECONDS.series()
 

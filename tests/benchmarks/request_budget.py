@@ -36,7 +36,11 @@ _STAGES: Final = {
     "route, identify the user, limit": ("serving/api/", "serving/state/rate_limiter.py", "limits/"),
     "parse the body, make the answer": ("serving/protocol/", "serving/handlers.py", "serving/predictor.py"),
     "cache": ("serving/state/",),
-    "tokenise": ("serving/inference/tokeniser.py", "feature_checks/documents/tokens.py", "feature_checks/"),
+    "tokenise": (
+        "serving/inference/tokeniser.py",
+        "feature_checks/documents/tokens.py",
+        "feature_checks/classifier.py",
+    ),
     "admit, queue, hand over": ("serving/inference/",),
     "log the prediction": ("serving/prediction_log/",),
     "metrics": ("serving/telemetry/", "prometheus_client/"),
@@ -140,9 +144,9 @@ def budget(shares: Mapping[str, float], spent: Mapping[str, float], raw: Mapping
     alone = raw["cpu_ms"] * 1e3
     rows = {f"event loop: {stage}": share * spent["loop"] for stage, share in shares.items()} | {
         "event loop: system calls": spent["system"],
-        "engine: alone, in full batches": alone,
-        "engine: more when served": spent["engine"] - alone,
-        "the load generator": spent["generator"],
+        "engine: alone, in batches of eight": alone,
+        "other threads: beyond the engine alone": spent["engine"] - alone,
+        "the load generator, its start included": spent["generator"],
     }
     lines = [f"| {name} | {microseconds:.0f} |" for name, microseconds in rows.items()]
     served = f"{spent['per_second']:,.0f} requests/s, {spent['per_second'] / raw['per_second']:.0%} of the engine alone"

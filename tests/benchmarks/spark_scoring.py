@@ -69,7 +69,8 @@ def run(arguments: list[str], bundle: Path, scratch: Path, stop: Stop = lambda: 
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 break
-            time.sleep(0.2)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
     if process.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError((scratch / "log").read_text(encoding="utf-8", errors="replace")[-3000:])
     return Run(time.monotonic() - started, sum(processors.values()), peak)

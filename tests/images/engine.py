@@ -67,8 +67,9 @@ def build(client: docker.DockerClient, tag: str) -> None:
     result = subprocess.run([*command, *options, "."], cwd=ROOT, env=environment, check=False)
     require(result.returncode == 0, f"docker build of {tag} ended with {result.returncode}; its own words are above")
     for image in earlier:
-        if image.id != client.images.get(tag).id:
-            with suppress(APIError):  # a container still uses it
+        # A container may still use it, and it may be gone already.
+        with suppress(APIError):
+            if not client.images.get(image.id).tags:
                 client.images.remove(image.id)
 
 

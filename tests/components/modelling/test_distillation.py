@@ -154,6 +154,17 @@ def test_labels_that_nobody_needs_are_not_read(state: Path) -> None:
     assert found == [text for text in texts if split_of_group(group_of_text(text)) == "train"]
 
 
+@pytest.mark.parametrize(("labelled", "numbers"), [(2, [0, 1, 0, 1, 2, 3]), (4, [0, 1, 2, 3])])
+def test_an_epoch_repeats_the_training_rows_beside_others(labelled: int, numbers: list[int]) -> None:
+    rows = [{"input_ids": [number], "labels": []} for number in range(4)]
+    targets = np.arange(12, dtype=np.float32).reshape(4, 3)
+    epoch = distillation.rows_of_an_epoch(rows, targets, labelled)
+    assert [row["number"] for row in epoch] == numbers
+    for row in epoch:
+        assert row["input_ids"] == [row["number"]]
+        assert row["labels"] == targets[row["number"]].tolist()
+
+
 def test_the_loss_has_the_distance_of_the_first_tokens_states(base: Path, data: Path, state: Path) -> None:
     import torch
 
@@ -171,7 +182,8 @@ def test_the_loss_has_the_distance_of_the_first_tokens_states(base: Path, data: 
 
     student = distillation.student_of(model).eval()
     plain = soft_label_trainer.build(student, tokenizer, rows, rows, arguments, 8)
-    matched = soft_label_trainer.build(student, tokenizer, rows, rows, arguments, 8, states)
+    numbered = [row | {"number": number} for number, row in enumerate(rows)]
+    matched = soft_label_trainer.build(student, tokenizer, numbered, rows, arguments, 8, states)
     losses = [
         trainer.compute_loss(student, next(iter(trainer.get_train_dataloader()))).item() for trainer in (plain, matched)
     ]
