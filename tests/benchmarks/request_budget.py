@@ -65,25 +65,26 @@ def main() -> None:
         bench = Bench(chosen.bundle, folder / "texts.json", folder, _SECONDS, 1, log)
         server = stack.enter_context(predictor(chosen.bundle, folder, log, CACHE="off"))
         bench.load(server, connections=_CONNECTIONS, seconds=5.0)
-        raw = scenarios.raw_engine(bench)
         spent = _median(_spent(bench, server) for _ in range(_ROUNDS))
         samples = folder / "samples"
         _record(py_spy, bench, server, samples, "raw")
         _record(py_spy, bench, server, chosen.output / "flame_graph.svg", "flamegraph")
         shares = stages(samples.read_text(encoding="utf-8").splitlines())
-    table = budget(shares, spent, raw)
+    table = budget(shares, spent)
     (chosen.output / "budget.md").write_text(table, encoding="utf-8")
     print(table)
 
 
 def _spent(bench: Bench, server: Server) -> dict[str, float]:
-    """Return the requests of one load in a second, and the microseconds of processor time for each, by thread."""
+    """Return the microseconds of processor time for each request, by thread, and what the engine does alone."""
+    alone = scenarios.raw_engine(bench)
     before = _processor_time(server)
     result = bench.load(server, connections=_CONNECTIONS)
     after = _processor_time(server)
     requests = result["per_second"] * (result["seconds"] + 1)  # the load has a second of warm-up
     spent = {name: 1e6 * (after[name] - before[name]) / requests for name in after}
-    return spent | {"per_second": result["per_second"]}
+    share = result["per_second"] / alone["per_second"]
+    return spent | {"per_second": result["per_second"], "share": share, "alone": 1e3 * alone["cpu_ms"]}
 
 
 def _processor_time(server: Server) -> dict[str, float]:
@@ -139,17 +140,16 @@ def _stage(frames: list[str]) -> str | None:
     return None
 
 
-def budget(shares: Mapping[str, float], spent: Mapping[str, float], raw: Mapping[str, float]) -> str:
-    """Return the table in Markdown; `spent` are microseconds for each request, `raw` what the engine alone takes."""
-    alone = raw["cpu_ms"] * 1e3
+def budget(shares: Mapping[str, float], spent: Mapping[str, float]) -> str:
+    """Return the table in Markdown, from each stage's share of the event loop and the microseconds that were spent."""
     rows = {f"event loop: {stage}": share * spent["loop"] for stage, share in shares.items()} | {
         "event loop: system calls": spent["system"],
-        "engine: alone, in batches of eight": alone,
-        "other threads: beyond the engine alone": spent["engine"] - alone,
+        "engine: alone, in batches of eight": spent["alone"],
+        "other threads: beyond the engine alone": spent["engine"] - spent["alone"],
         "the load generator, its start included": spent["generator"],
     }
     lines = [f"| {name} | {microseconds:.0f} |" for name, microseconds in rows.items()]
-    served = f"{spent['per_second']:,.0f} requests/s, {spent['per_second'] / raw['per_second']:.0%} of the engine alone"
+    served = f"{spent['per_second']:,.0f} requests/s, {spent['share']:.0%} of the engine alone"
     return "\n".join(["| Processor time of a request | µs |", "|---|---|", *lines, "", served, ""])
 
 
