@@ -39,7 +39,10 @@ _CHUNK: Final = 1_000
 _AHEAD: Final = 1
 """The number of chunks in the engine besides the awaited one, so that it is busy while results are written."""
 
-_Chunk = tuple[list[Any], asyncio.Task[ScoredTexts] | None]
+CheckedText = tuple[Any, str | None]
+"""A value of the input, and why it is not scored; None for a text that is."""
+
+_Chunk = tuple[list[CheckedText], asyncio.Task[ScoredTexts] | None]
 
 
 def score(
@@ -142,25 +145,31 @@ async def _end(
 
 
 def _begin(batcher: Batcher, chunk: list[Any]) -> _Chunk:
-    good = [text for text in chunk if refusal(text) is None]
-    return chunk, asyncio.create_task(batcher.score(good)) if good else None
+    checked, good = check_texts(chunk)
+    return checked, asyncio.create_task(batcher.score(good)) if good else None
 
 
-def refusal(text: Any) -> str | None:
-    """Return why a value is not scored; None for a text that is."""
+def check_texts(values: Sequence[Any]) -> tuple[list[CheckedText], list[str]]:
+    """Return each value with why it is not scored, and the texts that are scored."""
+    checked = [(value, _refusal(value)) for value in values]
+    return checked, [value for value, problem in checked if problem is None]
+
+
+def _refusal(value: Any) -> str | None:
     try:
-        check_text(text, "text")
+        check_text(value, "text")
     except RequestError as error:
         return error.message
     return None
 
 
-def result_rows(first: int, texts: Sequence[Any], scores: ScoredTexts | None, version: str) -> list[dict[str, Any]]:
+def result_rows(
+    first: int, texts: Sequence[CheckedText], scores: ScoredTexts | None, version: str
+) -> list[dict[str, Any]]:
     """Return the results of rows that follow each other from number `first` on; `scores` has those not refused."""
     scored = iter(zip(scores.probabilities.tolist(), scores.truncated, strict=True)) if scores else iter(())
     rows = []
-    for row, text in enumerate(texts, first):
-        problem = refusal(text)
+    for row, (text, problem) in enumerate(texts, first):
         if problem is None:
             probabilities, truncated = next(scored)
             verdict = _verdict(probabilities) | {"truncated": truncated}

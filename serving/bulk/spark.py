@@ -31,7 +31,7 @@ from feature_checks.documents.windows import Rows
 from serving.bulk import parts as data_parts
 from serving.bulk.decisions import DECISION_COLUMNS, decided
 from serving.bulk.parts import Part, Plan
-from serving.bulk.score import refusal, result_rows
+from serving.bulk.score import check_texts, result_rows
 from serving.documents.decision import Reliance
 from serving.inference.engine import Engine, OnnxEngine, self_test_gap
 from serving.inference.jobs import BatchLimits
@@ -160,8 +160,8 @@ def _chunks(
     engine: Engine, version: str, texts: Iterator[list[Any]], row: int, report: dict[str, Any]
 ) -> Iterator[list[dict[str, Any]]]:
     for chunk in texts:
-        good = [text for text in chunk if refusal(text) is None]
-        rows = result_rows(row, chunk, score_texts(engine, good) if good else None, version)
+        checked, good = check_texts(chunk)
+        rows = result_rows(row, checked, score_texts(engine, good) if good else None, version)
         report.update(summary([report, _report(rows)]))
         row += len(rows)
         yield rows
