@@ -58,7 +58,7 @@ def connect() -> docker.DockerClient:
 
 def build(client: docker.DockerClient, tag: str) -> None:
     """Build an image with BuildKit from BASE_IMAGE, and remove the one that had its tag. Raises CheckFailed."""
-    earlier = client.images.list(tag)
+    earlier = [str(image.id) for image in client.images.list(tag)]
     arguments = {"BASE_IMAGE": BASE_IMAGE, "REVISION": git_revision()}
     arguments |= {name: os.environ[name] for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL") if name in os.environ}
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
@@ -69,8 +69,8 @@ def build(client: docker.DockerClient, tag: str) -> None:
     for image in earlier:
         # A container may still use it, and it may be gone already.
         with suppress(APIError):
-            if not client.images.get(image.id).tags:
-                client.images.remove(image.id)
+            if not client.images.get(image).tags:
+                client.images.remove(image)
 
 
 def bytes_above_base(client: docker.DockerClient, tag: str) -> int:

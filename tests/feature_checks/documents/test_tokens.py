@@ -64,7 +64,12 @@ def test_the_library_is_asked_once_for_a_word(tiny_bundle: Bundle, monkeypatch: 
     tokenizer = TextTokenizer(tiny_bundle.folder / TOKENIZER)
     asked: list[str] = []
     learn = tokenizer._learn
-    monkeypatch.setattr(tokenizer, "_learn", lambda word: (asked.append(word), learn(word))[1])
+
+    def ask(word: str) -> list[int]:
+        asked.append(word)
+        return learn(word)
+
+    monkeypatch.setattr(tokenizer, "_learn", ask)
     first = tokenizer.ids(["Good, good camera."])
     assert tokenizer.ids(["Good, good camera."]) == first
     assert asked == ["good", ",", "camera", "."]
