@@ -70,7 +70,7 @@ def run(arguments: list[str], bundle: Path, scratch: Path, stop: Stop = lambda: 
                 process.wait()
                 break
             with suppress(subprocess.TimeoutExpired):
-                process.wait(0.2)
+                process.wait(0.5)  # reading the memory takes processor time
     if process.returncode not in (0, -signal.SIGKILL):
         raise RuntimeError((scratch / "log").read_text(encoding="utf-8", errors="replace")[-3000:])
     return Run(time.monotonic() - started, sum(processors.values()), peak)
