@@ -79,13 +79,13 @@ def table(measured: Sequence[dict[str, Any]]) -> str:
 
 def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
     """Draw the share of the engine's rate, and the memory, over the rows."""
-    rows = [row["rows"] for row in measured]
+    rows, shares, peaks = zip(*((row["rows"], 100 * row["share"], row["peak_mib"]) for row in measured), strict=True)
     figure = Figure(figsize=(8, 3), layout="constrained")
     speed, memory = figure.subplots(1, 2)
-    speed.plot(rows, [100 * row["share"] for row in measured], marker="o")
-    speed.set(xscale="log", ylim=(0, None), xlabel="rows", ylabel="% of the engine alone")
-    memory.plot(rows, [row["peak_mib"] for row in measured], marker="o")
-    memory.set(xscale="log", ylim=(0, None), xlabel="rows", ylabel="memory, MiB, at most")
+    speed.plot(rows, shares, marker="o")
+    speed.set(xscale="log", ylim=(0, 1.1 * max(100, *shares)), xlabel="rows", ylabel="% of the engine alone")
+    memory.plot(rows, peaks, marker="o")
+    memory.set(xscale="log", ylim=(0, 1.1 * max(peaks)), xlabel="rows", ylabel="memory, MiB, at most")
     figure.savefig(path, dpi=80, metadata={"Software": None})
 
 
