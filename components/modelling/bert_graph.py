@@ -23,6 +23,7 @@ from onnx import helper, numpy_helper
 
 from components.modelling.onnx_graph import (
     CONTRIB,
+    LAST_AXIS,
     OPSET,
     SCALE,
     ZERO,
@@ -217,13 +218,12 @@ def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[
     Returns the INT8 values, tokens × `width`, and what the value 127 of each token stands for, tokens × 1.
     """
     row_shape = graph.constant("row_shape", np.array([-1, width], dtype=np.int64))
-    last_axis = graph.constant("last_axis", np.array([-1], dtype=np.int64))
     smallest = graph.constant("gelu_size_of_smallest", np.array(_GELU_SIZE_OF_SMALLEST, dtype=np.float32))
     rows = graph.add("Reshape", [active, row_shape], f"{name}_rows")
-    maximum = graph.add("ReduceMax", [rows, last_axis], f"{name}_maximum", keepdims=1)
+    maximum = graph.add("ReduceMax", [rows, LAST_AXIS], f"{name}_maximum", keepdims=1)
     largest = graph.add("Max", [maximum, smallest], f"{name}_largest")
     steps = graph.add("Mul", [largest, SCALE], f"{name}_steps")
-    scales = graph.add("Reshape", [steps, last_axis], f"{name}_scales")
+    scales = graph.add("Reshape", [steps, LAST_AXIS], f"{name}_scales")
     return graph.add("QuantizeLinear", [rows, scales, _ZERO_OF_EACH], name, axis=0), largest
 
 

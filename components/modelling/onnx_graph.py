@@ -16,7 +16,7 @@ OPSET: Final = 18
 LEVELS: Final = 127
 SCALE: Final = "int8_scale"
 ZERO: Final = "int8_zero"
-_AXIS: Final = "int8_axis"
+LAST_AXIS: Final = "int8_axis"
 _TINY: Final = "int8_tiny"
 _SMALLEST: Final = 1e-9
 _SMALLEST_CHANNEL: Final = 1e-5
@@ -38,8 +38,7 @@ class Graph:
         """Add the constants that every quantised activation needs."""
         self.constant(SCALE, np.array(1 / LEVELS, dtype=np.float32))
         self.constant(ZERO, np.array(LEVELS + 1, dtype=np.uint8))
-        self.constant(_AXIS, np.array([-1], dtype=np.int64))
-        self.constant(_TINY, np.array(_SMALLEST, dtype=np.float32))
+        self.constant(LAST_AXIS, np.array([-1], dtype=np.int64))
 
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Add a node with one output, and return the name of that output."""
@@ -61,8 +60,9 @@ class Graph:
         Vector-wise quantisation: Dettmers et al., LLM.int8(), 2022.
         """
         absolute = self.add("Abs", [activation], f"{name}_absolute")
-        maximum = self.add("ReduceMax", [absolute, _AXIS], f"{name}_maximum", keepdims=1)
-        largest = self.add("Max", [maximum, _TINY], f"{name}_largest")
+        maximum = self.add("ReduceMax", [absolute, LAST_AXIS], f"{name}_maximum", keepdims=1)
+        tiny = self.constant(_TINY, np.array(_SMALLEST, dtype=np.float32))
+        largest = self.add("Max", [maximum, tiny], f"{name}_largest")
         unit = self.add("Div", [activation, largest], f"{name}_unit")
         return self.add("QuantizeLinear", [unit, SCALE, ZERO], name), largest
 
