@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from components.evaluation import baseline, behaviour, bootstrap, metrics
 from components.evaluation.max_error import answers_of
 from components.evaluation.slices import slices
-from components.modelling.torch_classifier import TorchClassifier
+from components.modelling import torch_classifier
+from components.modelling.torch_classifier import TorchCascade, TorchClassifier
 from components.reporting import evaluation_report
 from components.reporting.evaluation_report import Mistake
 from components.results import evaluation as evaluations
 from components.results import files
-from components.results.evaluation import Evaluation, Slice
+from components.results.evaluation import CascadeResult, Evaluation, Slice
 from feature_checks.classifier import Probabilities, softmax
 from feature_checks.contract import GROUP_ID, LABEL, LABELS, MAX_LENGTH, ROW_ID, SPLIT, TEXT
 from feature_checks.scores import Classes, class_indices, macro_f1
@@ -42,7 +43,7 @@ def evaluate(model: Path, data: Path, output: Path) -> Evaluation:
     """
     frame = pd.read_parquet(data)
     validation, test = (frame[frame[SPLIT] == name] for name in ("validation", "test"))
-    classifier = TorchClassifier(model, max_length=MAX_LENGTH)
+    classifier = torch_classifier.load(model, max_length=MAX_LENGTH)
     validation_logits = classifier.logits(validation[TEXT].tolist())
     temperature = metrics.fit_temperature(validation_logits, class_indices(validation[LABEL].tolist()))
     logits = classifier.logits(test[TEXT].tolist())
@@ -59,12 +60,26 @@ def evaluate(model: Path, data: Path, output: Path) -> Evaluation:
             test[~feedback],
             softmax(logits / temperature)[~feedback],
         ),
+        cascade=judge_cascade(classifier, test[~feedback], labels),
     )
     output.mkdir(parents=True, exist_ok=True)
     np.save(output / files.TEST_LOGITS, logits)
     evaluations.save(evaluation, output)
     evaluation_report.write(evaluation, confident_mistakes(test, softmax(logits / temperature)), output)
     return evaluation
+
+
+def judge_cascade(
+    classifier: TorchClassifier | TorchCascade, test: pd.DataFrame, labels: Sequence[str] = LABELS
+) -> CascadeResult | None:
+    """Return what the first stage answers of the test rows, and what the second stage alone would score on them."""
+    if isinstance(classifier, TorchClassifier):
+        return None
+    texts = test[TEXT].tolist()
+    unsure = classifier.cascade.unsure(classifier.first.logits(texts))
+    second = classifier.second.logits(texts).argmax(axis=1).astype(np.int64)
+    alone = macro_f1(class_indices(test[LABEL].tolist()), second, labels)
+    return CascadeResult(classifier.cascade.confidence, 1 - len(unsure) / len(texts), alone)
 
 
 def judge(

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from rich.progress import track
 
 from components.evaluation.behaviour import load_cases, self_test_texts
 from components.evaluation.documents import judge_documents
 from components.evaluation.max_error import judge_answers, table_of
+from components.modelling.cascade import stage_folders
 from components.modelling.documents import FITTED_SPLITS, fit_aggregation, whole_reviews
-from components.modelling.onnx_graph import OPSET
-from components.modelling.quantization import quantize
+from components.modelling.graphs.stages import Stages
 from components.registry.lineage import data_digest, git_revision
 from components.reporting.model_card import model_card
 from components.results import evaluation as evaluations
@@ -57,31 +56,30 @@ def export(
     """Export the Hugging Face model at `model_folder` to `output`/bundle and `output`/fp32.
 
     `finish` gets the INT8 model before the bundle is sealed, may add files to the bundle's folder, and returns the
-    model card. FP32 comes from optimum, INT8 from `components.modelling.quantization`, calibrated on
+    model card. FP32 comes from optimum, INT8 from `components.modelling.graphs.quantization`, calibrated on
     `calibration_texts`. The probabilities of the self-test come from the FP32 model, because FP32 arithmetic agrees on
     every processor.
     """
-    folder = output / files.BUNDLE_FOLDER
+    folder, fp32 = output / files.BUNDLE_FOLDER, output / bundles.FP32_MODEL
     folder.mkdir(parents=True, exist_ok=True)
-    fp32 = output / bundles.FP32_MODEL
     fp32.parent.mkdir(exist_ok=True)
-    _write_fp32(model_folder, fp32)
     shutil.copyfile(model_folder / bundles.TOKENIZER, folder / bundles.TOKENIZER)
-    manifest = Manifest(
-        max_length=max_length,
-        temperature=temperature,
-        self_test_max_gap=self_test_max_gap,
-        fp32=FileDigest.of(fp32),
-        data_digest=data_digest,
-        git_revision=git_revision,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_versions(),
-    )
-    classifier = OnnxClassifier(Bundle(folder, manifest, digest=""), model=fp32, threads=0)
-    feeds = (classifier.feed([text]) for text in classifier.encode(calibration_texts))
-    config = json.loads((model_folder / "config.json").read_text(encoding="utf-8"))
-    calibration = track(feeds, total=len(calibration_texts), description="calibrating")
-    quantize(fp32, folder / bundles.INT8_MODEL, calibration, config)
+    with tempfile.TemporaryDirectory() as scratch:
+        stages = Stages.of(model_folder, Path(scratch))
+        stages.write_fp32(fp32)
+        manifest = Manifest(
+            max_length=max_length,
+            temperature=temperature,
+            self_test_max_gap=self_test_max_gap,
+            fp32=FileDigest.of(fp32),
+            data_digest=data_digest,
+            git_revision=git_revision,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions=_versions(),
+        )
+        classifier = OnnxClassifier(Bundle(folder, manifest, digest=""), model=fp32, threads=0)
+        calibration = [classifier.feed([text]) for text in classifier.encode(calibration_texts)]
+        stages.write_int8(folder / bundles.INT8_MODEL, calibration)
     _write_self_test(folder, classifier, self_test_texts)
     card = finish(OnnxClassifier(Bundle(folder, manifest, digest="")))
     (folder / bundles.CARD).write_text(card, encoding="utf-8")
@@ -96,13 +94,13 @@ def export_candidate(model: Path, evaluation: Path, data: Path, data_check: Path
     result = evaluations.load(evaluation)
     frame = pd.read_parquet(data)
     train_texts = frame.loc[frame[SPLIT] == "train", TEXT]
-    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    configs = [json.loads((folder / "config.json").read_text(encoding="utf-8")) for folder in stage_folders(model)]
     provenance = {"data_digest": data_digest(frame), "git_revision": git_revision()}
 
     def finish(served: OnnxClassifier) -> str:
         documents = fit_documents(served, frame, output / files.BUNDLE_FOLDER)
         answers = fit_max_errors(served, frame, output / files.BUNDLE_FOLDER)
-        layers = int(config.get("num_hidden_layers", 0))
+        layers = [int(config.get("num_hidden_layers", 0)) for config in configs]
         return model_card(result, load_warnings(data_check), documents, answers, layers=layers, **provenance)
 
     return export(
@@ -143,14 +141,6 @@ def fit_max_errors(served: OnnxClassifier, frame: pd.DataFrame, folder: Path) ->
     max_error.save(table, folder)
     probabilities = document_probabilities(served, test[TEXT].tolist())
     return judge_answers(table, test, probabilities)
-
-
-def _write_fp32(model_folder: Path, path: Path) -> None:
-    from optimum.exporters.onnx import main_export
-
-    with tempfile.TemporaryDirectory() as scratch:
-        main_export(str(model_folder), scratch, task="text-classification", opset=OPSET, do_validation=False)
-        shutil.move(Path(scratch, "model.onnx"), path)
 
 
 def _write_self_test(folder: Path, classifier: OnnxClassifier, texts: Sequence[str]) -> None:

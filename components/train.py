@@ -65,7 +65,8 @@ class TrainingSettings:
     max_rows: int = 0
     """Train on at most this many rows; 0 for all. Small values are for tests."""
     speed: str = distillation.FULL
-    """`full`, or `fast`: a model of three layers, distilled from the trained one where that has more."""
+    """`full`; `fast`: a small model, distilled from the trained one, answers the texts of which it is confident; or
+    `keep`: `fast` where the base model is."""
     distillation_texts: str = distillation.DEFAULT_TEXTS
     """For `fast`: the source of texts that need no labels, as in `components.ingest`; empty for none."""
 
@@ -99,10 +100,11 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
     model, tokenizer = base_models.load(settings.base_model)
     texts = _unlabelled_texts(frame, settings) if distillation.needed(settings.speed, model) else None
 
-    def trained() -> Trainer:
+    def trained() -> tuple[Trainer, Trainer | None]:
         trainer = _fit(model, tokenizer, frame, checkpoints, settings, resumed=bool(earlier))
-        batch = settings.batch_size
-        return trainer if texts is None else distillation.distil(trainer, tokenizer, texts, checkpoints, batch)
+        if texts is None:
+            return trainer, None
+        return trainer, distillation.distil(trainer, tokenizer, texts, checkpoints, settings.batch_size)
 
     if processes.rank():
         trained()
@@ -111,8 +113,11 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
         if not earlier:
             _log_origin(run_id, frame, training, settings, lineage, parent)
             resumption.begin(checkpoints, training, run_id)
-        trained().save_model(str(output))
+        trainer, first_stage = trained()
+        trainer.save_model(str(output))
         tokenizer.save_pretrained(str(output))
+        if first_stage:
+            distillation.save_first_stage(first_stage, tokenizer, output)
     shutil.rmtree(checkpoints)
     return run_id
 
@@ -227,7 +232,7 @@ def main() -> None:
         epochs: float = typer.Option(defaults.epochs, help="Passes over the training rows."),
         learning_rate: float = typer.Option(defaults.learning_rate, help="Peak learning rate."),
         seed: int = typer.Option(defaults.seed, help="Seed of the new head and of the order of rows."),
-        speed: str = typer.Option(defaults.speed, help="full, or fast: a model of three layers, by distillation."),
+        speed: str = typer.Option(defaults.speed, help="full, fast, or keep: as the base model."),
         distillation_texts: str = typer.Option(defaults.distillation_texts, help="For fast: texts without labels."),
     ) -> None:
         settings = TrainingSettings(

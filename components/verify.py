@@ -16,10 +16,12 @@ from components.evaluation.documents import judge_documents
 from components.evaluation.max_error import judge_answers
 from components.reporting import parity_report
 from components.results import documents as document_results
+from components.results import evaluation as evaluations
 from components.results import files
 from components.results import max_error as answer_results
 from components.results import parity as parities
 from components.results.documents import Documents
+from components.results.evaluation import CascadeResult
 from components.results.parity import Difference, Parity
 from feature_checks import bundle as bundles
 from feature_checks.bundle import Bundle
@@ -40,7 +42,7 @@ def verify(export: Path, evaluation: Path, data: Path, *, output: Path, limits: 
 
     Example: `verify(run / "exported", run / "evaluation", data, output=run / "parity", limits=load().verify).faithful`.
     """
-    frame = pd.read_parquet(data)
+    frame, result = pd.read_parquet(data), evaluations.load(evaluation)
     test = frame[frame[SPLIT] == "test"]
     texts, truth = test[TEXT].tolist(), class_indices(test[LABEL].tolist())
     bundle = bundles.load(export / files.BUNDLE_FOLDER)
@@ -60,7 +62,11 @@ def verify(export: Path, evaluation: Path, data: Path, *, output: Path, limits: 
         **differences,
         latency_ms=latency,
         bundle_bytes=sum(path.stat().st_size for path in bundle.folder.iterdir()),
-        violations=[*violations(differences, limits), *document_violations(documents, limits)],
+        violations=[
+            *violations(differences, limits),
+            *document_violations(documents, limits),
+            *cascade_violations(result.macro_f1, result.cascade, limits),
+        ],
     )
     output.mkdir(parents=True, exist_ok=True)
     # The gate judges answers as they are served: a row that is longer than the model reads at once is read in full.
@@ -108,6 +114,16 @@ def violations(differences: Mapping[str, Difference], limits: VerifyThresholds) 
          f"batching moves a probability by {batching.gap_p99:.4f} (p99); allowed is {limits.max_batch_gap_p99}"),
     )  # fmt: skip
     return [sentence for broken, sentence in rules if broken]
+
+
+def cascade_violations(macro_f1: float, cascade: CascadeResult | None, limits: VerifyThresholds) -> list[str]:
+    """Return a sentence if a fast model scores worse than its second stage alone by more than is allowed."""
+    if cascade is None or macro_f1 >= cascade.second_stage_macro_f1 - limits.max_cascade_f1_loss:
+        return []
+    return [
+        f"macro-F1 is {macro_f1:.4f}, and {cascade.second_stage_macro_f1:.4f} if the second stage reads "
+        f"every text; a loss of at most {limits.max_cascade_f1_loss} is allowed"
+    ]
 
 
 def document_violations(documents: Documents | None, limits: VerifyThresholds) -> list[str]:

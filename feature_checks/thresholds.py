@@ -36,6 +36,18 @@ class VerifyThresholds:
     max_batch_gap_p99: float
     max_document_f1_loss: float
     """Largest loss of macro-F1 on whole reviews against the mean of their windows."""
+    max_cascade_f1_loss: float
+    """Largest loss of macro-F1 of a fast model against its second stage alone."""
+
+
+@dataclass(frozen=True)
+class CascadeThresholds:
+    """Which texts the second stage of a fast model reads; see `components.modelling.cascade`."""
+
+    confidence: float
+    """From this confidence on, the answer of the first stage is final."""
+    margin: float
+    """How far below it the answer of the first stage still counts in part."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,7 @@ class Thresholds:
     """Every threshold of the training flow."""
 
     check: CheckThresholds
+    cascade: CascadeThresholds
     verify: VerifyThresholds
     export: ExportThresholds
     gate: GateThresholds
@@ -108,6 +121,7 @@ def load(path: Path = DEFAULT) -> Thresholds:
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     return Thresholds(
         check=CheckThresholds(**content["check"]),
+        cascade=CascadeThresholds(**content["cascade"]),
         verify=VerifyThresholds(**content["verify"]),
         export=ExportThresholds(**content["export"]),
         gate=GateThresholds(**content["gate"]),

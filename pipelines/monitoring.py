@@ -40,7 +40,7 @@ def monitoring(
     learning_rate: float = 1e-4,
     seed: int = 0,
     max_rows: int = 0,
-    speed: str = "full",
+    speed: str = "keep",
     distillation_texts: str = "icwsm2014:movies,nyt,tweets",
     trainer: str = "step",
     training_processes: int = 1,

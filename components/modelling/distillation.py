@@ -1,7 +1,8 @@
-"""A model of fewer layers that learns the answers of the trained one, the teacher (knowledge distillation).
+"""A small model that learns the answers of the trained one, the teacher, and becomes the first stage of a cascade.
 
-Hinton et al., *Distilling the knowledge in a neural network* (2015). The student starts from some layers of the
-teacher, as in Sanh et al., *DistilBERT* (2019). It needs no labels, so it also learns from texts that nobody rated.
+Knowledge distillation: Hinton et al., *Distilling the knowledge in a neural network* (2015). The student starts from
+some layers of the teacher, as in Sanh et al., *DistilBERT* (2019), and from some units of their feed-forward parts. It
+needs no labels, so it also learns from texts that nobody rated.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 
 from components.datasets.sources import read_texts
 from components.modelling import processes, resumption, soft_label_trainer
+from components.modelling.cascade import FIRST_STAGE, Cascade
 from components.modelling.soft_label_trainer import Examples
+from feature_checks import thresholds
 from feature_checks.contract import LABELS, SPLIT, TEXT, normalise
 from feature_checks.splits import assign_splits
 
@@ -27,10 +30,13 @@ if TYPE_CHECKING:
 
 FULL: Final = "full"
 FAST: Final = "fast"
-SPEEDS: Final = (FULL, FAST)
+KEEP: Final = "keep"
+"""`fast` where the training starts from a fast model, otherwise `full`."""
+SPEEDS: Final = (FULL, FAST, KEEP)
 LAYERS: Final = 3
 """Layers of the student. From a teacher of six layers it has the first, the third and the fifth."""
-EPOCHS: Final = 5.0
+FEED_FORWARD_SHARE: Final = 0.5
+EPOCHS: Final = 6.0
 TRAINING_ROW_COPIES: Final = 2
 """How often each training row of the teacher is in an epoch that has unlabelled texts. Each of these is in it once."""
 LEARNING_RATE: Final = 3e-4
@@ -44,12 +50,12 @@ _BATCH_ROWS: Final = 64
 def needed(speed: str, model: PreTrainedModel) -> bool:
     """Tell whether a model is to be distilled: for `fast`, unless it has no more layers than a student.
 
-    So a retraining that starts from a fast champion trains its three layers, and nothing is distilled twice.
+    For `keep`, where it was loaded tells whether it is the second stage of a fast model.
     Raises ValueError for an unknown speed, and for a model without BERT's layers.
     """
     if speed not in SPEEDS:
         raise ValueError(f"speed: found {speed!r}; expected one of {list(SPEEDS)}")
-    if speed == FULL:
+    if speed == FULL or (speed == KEEP and Cascade.of(Path(model.name_or_path)) is None):
         return False
     if model.config.model_type != "bert":
         raise ValueError(
@@ -62,8 +68,8 @@ def needed(speed: str, model: PreTrainedModel) -> bool:
 def student_of(teacher: PreTrainedModel) -> PreTrainedModel:
     """Return a copy of the teacher with LAYERS of its layers, evenly spread from the first one on.
 
-    The word vectors of the copy are not trained: they make up two thirds of its weights, and most words stand in few of
-    the texts.
+    Of the units between the two matrices of each feed-forward part, the copy has FEED_FORWARD_SHARE. Its embeddings are
+    not trained: most words stand in few of the texts, and so both stages of a cascade have one table of word vectors.
     """
     from torch.nn import ModuleList
 
@@ -71,8 +77,22 @@ def student_of(teacher: PreTrainedModel) -> PreTrainedModel:
     layers = student.bert.encoder.layer
     student.bert.encoder.layer = ModuleList(layers[number * len(layers) // LAYERS] for number in range(LAYERS))
     student.config.num_hidden_layers = LAYERS
-    student.get_input_embeddings().weight.requires_grad_(False)
+    student.config.intermediate_size = int(FEED_FORWARD_SHARE * teacher.config.intermediate_size)
+    for layer in student.bert.encoder.layer:
+        _narrow(layer, student.config.intermediate_size)
+    student.bert.embeddings.requires_grad_(False)
     return student
+
+
+def _narrow(layer: Any, units: int) -> None:
+    """Keep so many units of the feed-forward part of a BERT layer: those with the largest weights on both sides."""
+    from transformers.pytorch_utils import prune_linear_layer
+
+    opening, closing = layer.intermediate.dense, layer.output.dense
+    sizes = opening.weight.norm(dim=1) * closing.weight.norm(dim=0)
+    kept = sizes.topk(units).indices.sort().values
+    layer.intermediate.dense = prune_linear_layer(opening, kept)
+    layer.output.dense = prune_linear_layer(closing, kept, dim=1)
 
 
 def unlabelled_texts(source: str, held_out: Sequence[str], cache: Path) -> list[str]:
@@ -117,6 +137,14 @@ def distil(
     with _nested_run(folder, {f"distillation.{name}": value for name, value in described.items()}) as resumed:
         soft_label_trainer.fit(student, resumed=resumed)
     return student
+
+
+def save_first_stage(student: Trainer, tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> None:
+    """Add a trained student to the Hugging Face folder of its teacher, which becomes a cascade of both."""
+    limits = thresholds.load().cascade
+    student.save_model(str(model_folder / FIRST_STAGE))
+    tokenizer.save_pretrained(str(model_folder / FIRST_STAGE))
+    Cascade(limits.confidence, limits.margin).save(model_folder)
 
 
 def rows_of_an_epoch(rows: Examples, targets: NDArray[np.float32], labelled: int) -> Examples:

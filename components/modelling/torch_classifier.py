@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from components.modelling.cascade import FIRST_STAGE, Cascade
 from feature_checks.contract import normalise
 
 
@@ -39,3 +40,26 @@ class TorchClassifier:
                 )  # fmt: skip
                 result[rows] = self._model(**tokens).logits.numpy()
         return result
+
+
+class TorchCascade:
+    """Both stages of a fast model."""
+
+    def __init__(self, folder: Path, cascade: Cascade, *, max_length: int) -> None:
+        """Load the stages of a Hugging Face model folder; texts are cut to `max_length` tokens."""
+        self.cascade = cascade
+        self.first = TorchClassifier(folder / FIRST_STAGE, max_length=max_length)
+        self.second = TorchClassifier(folder, max_length=max_length)
+
+    def logits(self, texts: Sequence[str], batch_size: int = 64) -> NDArray[np.float32]:
+        """Return n × 3 logits in contract order."""
+        first = self.first.logits(texts, batch_size)
+        return self.cascade.logits(first, lambda rows: self.second.logits([texts[row] for row in rows], batch_size))
+
+
+def load(folder: Path, *, max_length: int) -> TorchClassifier | TorchCascade:
+    """Return the model in a Hugging Face model folder, of one stage or of two."""
+    cascade = Cascade.of(folder)
+    if cascade is None:
+        return TorchClassifier(folder, max_length=max_length)
+    return TorchCascade(folder, cascade, max_length=max_length)

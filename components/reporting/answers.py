@@ -20,6 +20,17 @@ def calibration_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
     ]
 
 
+def cascade_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Return the rows of a summary about the stages of a fast model; nothing for a model of one stage."""
+    cascade = evaluation.cascade
+    if cascade is None:
+        return []
+    return [
+        (f"answered by the first stage, from a confidence of {cascade.confidence:g}", f"{cascade.share:.0%}"),
+        ("macro-F1 if the second stage read every text", f"{cascade.second_stage_macro_f1:.3f}"),
+    ]
+
+
 def answer_sections(answers: Answers | None, figures: Sequence[Figure] = ()) -> list[Section]:
     """Return the section about accepted errors; nothing for a model without the table."""
     if answers is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.reporting.answers import answer_sections, calibration_rows
+from components.reporting.answers import answer_sections, calibration_rows, cascade_rows
 from components.reporting.pages import Figure, Section, Verdict, page
 from components.reporting.plots import plots
 from components.results import files
@@ -97,6 +97,7 @@ def _summary(evaluation: Evaluation) -> list[tuple[str, str]]:
         ("95 % interval of macro-F1", str(evaluation.interval)),
         ("macro-F1 of the VADER baseline", f"{evaluation.baseline_macro_f1:.3f}"),
         ("macro-F1 of the average human rater", "not rated" if human is None else f"{human:.3f}"),
+        *cascade_rows(evaluation),
         *calibration_rows(evaluation),
         ("expected calibration error before temperature", f"{evaluation.uncalibrated_error:.3f}"),
         ("temperature", f"{evaluation.temperature:.3f}"),

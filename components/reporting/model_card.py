@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.reporting.answers import answer_sections, calibration_rows
+from components.reporting.answers import answer_sections, calibration_rows, cascade_rows
 from components.reporting.pages import Section, markdown
 from components.results.documents import Documents
 from components.results.evaluation import Evaluation
@@ -17,11 +17,11 @@ def model_card(
     documents: Documents | None = None,
     answers: Answers | None = None,
     *,
-    layers: int,
+    layers: Sequence[int],
     data_digest: str,
     git_revision: str,
 ) -> str:
-    """Return the card as Markdown. `layers` is 0 for a model whose configuration does not say."""
+    """Return the card as Markdown. `layers`: those of each stage; 0 where the configuration does not say."""
     human = "not rated" if evaluation.human_macro_f1 is None else f"{evaluation.human_macro_f1:.3f}"
     behaviour = [(name, f"{result.passed} of {result.cases}") for name, result in evaluation.behaviour.items()]
     summary = [
@@ -29,8 +29,9 @@ def model_card(
         ("95 % interval of macro-F1", str(evaluation.interval)),
         ("macro-F1 of the VADER baseline", f"{evaluation.baseline_macro_f1:.3f}"),
         ("macro-F1 of the average human rater", human),
+        *cascade_rows(evaluation),
         *calibration_rows(evaluation),
-        ("transformer layers", layers or "unknown"),
+        ("transformer layers", ", then ".join(str(number or "unknown") for number in layers)),
     ]
     return markdown("Review sentiment", [
         Section("Intended use", _intended_use(evaluation.labels)),

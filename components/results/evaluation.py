@@ -60,6 +60,18 @@ class CapabilityResult:
 
 
 @dataclass(frozen=True)
+class CascadeResult:
+    """What the first stage of a fast model answers on the test split, and what that costs."""
+
+    confidence: float
+    """From this confidence on, the first stage's answer is final."""
+    share: float
+    """The share of rows that the first stage answers."""
+    second_stage_macro_f1: float
+    """Macro-F1 of the second stage, if it read every row."""
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The quality of a model. Every figure is measured on the test split; no review text is held."""
 
@@ -94,6 +106,8 @@ class Evaluation:
     behaviour: Mapping[str, CapabilityResult]
     answers: Answers | None = None
     """What an accepted error leaves answered, as the trained model has it; None for data without validation rows."""
+    cascade: CascadeResult | None = None
+    """None for a model of one stage."""
 
     def metrics(self) -> dict[str, float]:
         """Return the figures that the list of runs shows."""
@@ -123,6 +137,7 @@ def load(folder: Path) -> Evaluation:
         "calibration_interval": Interval(**content["calibration_interval"]),
         "debiased_calibration_interval": Interval(**content["debiased_calibration_interval"]),
         "answers": max_error.parse(content["answers"]),
+        "cascade": CascadeResult(**content["cascade"]) if content["cascade"] else None,
         "classes": {name: ClassScore(**score) for name, score in content["classes"].items()},
         "class_intervals": {name: _intervals(value) for name, value in content["class_intervals"].items()},
         "reliability": [CalibrationBin(**point) for point in content["reliability"]],

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from components.modelling.torch_classifier import TorchClassifier
+from components.modelling import torch_classifier
 from components.registry.client import connect, open_experiment
 from components.registry.lineage import Lineage, data_digest, log_data, take_injected_run
 from components.search.space import DEFAULTS, Suggestion, Trial
@@ -122,7 +122,7 @@ def _scored(suggestion: Suggestion, data: Path, settings: TrainingSettings, seed
 def _validation_score(model: Path, data: Path) -> float:
     """Return the macro-F1 of a trained model on the validation rows."""
     rows = pd.read_parquet(data).query(f"{SPLIT} == 'validation'")
-    predicted = TorchClassifier(model, max_length=MAX_LENGTH).logits(rows[TEXT].tolist()).argmax(axis=1)
+    predicted = torch_classifier.load(model, max_length=MAX_LENGTH).logits(rows[TEXT].tolist()).argmax(axis=1)
     return float(macro_f1(class_indices(rows[LABEL].tolist()), predicted))
 
 

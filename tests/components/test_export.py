@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 
+from components.modelling import torch_classifier
 from components.modelling.torch_classifier import TorchClassifier
 from feature_checks.bundle import MANIFEST, Bundle
 from feature_checks.classifier import OnnxClassifier, softmax
+from tests.support.tiny_models import easy_reviews, export_tiny, write_tiny_cascade
 
 TEXTS = ["Great camera.", "It broke after two days and nobody answered.", "It has two buttons."]
 
@@ -31,3 +34,16 @@ def test_the_manifest_says_what_made_the_bundle(tiny_bundle: Bundle) -> None:
 
 def test_int8_is_the_smaller_model(tiny_bundle: Bundle) -> None:
     assert (tiny_bundle.folder / "model_int8.onnx").stat().st_size < tiny_bundle.fp32_path.stat().st_size / 2
+
+
+def test_a_cascade_is_one_model_like_any_other(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    texts = easy_reviews()["text"].sample(40, random_state=0).tolist()
+    model = write_tiny_cascade(tiny_checkpoint, tmp_path / "model", texts)
+    bundle = export_tiny(model, tmp_path / "export")
+    expected = softmax(torch_classifier.load(model, max_length=64).logits(texts))
+    second = softmax(TorchClassifier(model, max_length=64).logits(texts))
+    assert 5 < (np.abs(expected - second).max(axis=1) > 0.1).sum() <= 20
+    fp32 = OnnxClassifier(bundle, model=bundle.fp32_path)
+    np.testing.assert_allclose(fp32.probabilities(texts), expected, atol=1e-4)
+    found = OnnxClassifier(bundle).probabilities(texts)
+    assert (np.abs(found - expected).max(axis=1) < 0.05).mean() > 0.9

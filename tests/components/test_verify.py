@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from components.results.evaluation import CascadeResult
 from components.results.parity import Difference
-from components.verify import compare, violations
+from components.verify import cascade_violations, compare, violations
 from feature_checks import thresholds
 
 SAME = Difference(label_agreement=1.0, largest_gap=0.0, gap_p99=0.0, macro_f1_loss=0.0)
@@ -37,3 +38,11 @@ def test_equal_models_break_nothing() -> None:
 def test_each_threshold_bites(model: str, worse: Difference, message: str) -> None:
     (sentence,) = violations({"fp32": SAME, "int8": SAME, "batching": SAME} | {model: worse}, LIMITS)
     assert sentence.startswith(message)
+
+
+@pytest.mark.parametrize(("macro_f1", "kept"), [(0.72, True), (0.70, False)])
+def test_a_fast_model_may_not_lose_much_against_its_second_stage(macro_f1: float, kept: bool) -> None:
+    expected = "macro-F1 is 0.7000, and 0.7400 if the second stage reads every text; a loss of at most 0.03 is allowed"
+    found = cascade_violations(macro_f1, CascadeResult(0.65, 0.8, 0.74), LIMITS)
+    assert found == ([] if kept else [expected])
+    assert cascade_violations(macro_f1, None, LIMITS) == []

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from components.export import export
+from components.modelling.cascade import FIRST_STAGE, Cascade
+from components.modelling.torch_classifier import TorchClassifier
 from feature_checks.bundle import Bundle
+from feature_checks.classifier import softmax
 from feature_checks.contract import LABELS
 from tests.support.words import THINGS, VERDICTS
 
@@ -50,6 +56,23 @@ def write_tiny_bert(folder: Path, spread: float, layers: int = 2) -> Path:
     )
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def write_tiny_cascade(checkpoint: Path, folder: Path, texts: Sequence[str]) -> Path:
+    """Write a cascade whose stages give opposite answers; the second one reads half of the texts.
+
+    Both are made from one checkpoint. Returns the Hugging Face folder.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(checkpoint / "model.safetensors")
+    shutil.copytree(checkpoint, folder)
+    shutil.copytree(checkpoint, folder / FIRST_STAGE)
+    opposite = {name: -weights[name] for name in ("classifier.weight", "classifier.bias")}
+    save_file(weights | opposite, folder / FIRST_STAGE / "model.safetensors", {"format": "pt"})
+    confidence = softmax(TorchClassifier(folder / FIRST_STAGE, max_length=64).logits(texts)).max(axis=1)
+    Cascade(float(np.median(confidence)), margin=0.001).save(folder)
     return folder
 
 

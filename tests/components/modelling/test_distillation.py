@@ -1,4 +1,4 @@
-"""A model of three layers that answers as the trained one does."""
+"""A small model that answers as the trained one does, and becomes the first stage of a cascade."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import pandas as pd
 import pytest
 
 from components.datasets.files import SourceError
-from components.modelling import base_models, distillation, soft_label_trainer
+from components.modelling import base_models, distillation, soft_label_trainer, torch_classifier
+from components.modelling.cascade import FIRST_STAGE, Cascade
 from components.modelling.resumption import FOLDER, last_checkpoint
-from components.modelling.torch_classifier import TorchClassifier
+from components.modelling.torch_classifier import TorchCascade, TorchClassifier
 from components.registry.client import connect
 from components.train import TrainingSettings, train
+from feature_checks import thresholds
 from feature_checks.classifier import softmax
 from feature_checks.contract import MODEL_NAME, TEXT
 from feature_checks.splits import group_of_text, split_of_group
@@ -68,17 +70,22 @@ def runs() -> list[Any]:
     return list(client.search_runs([experiment.experiment_id]))
 
 
-def test_the_student_has_three_layers_and_gives_the_answers_of_the_teacher(
+def test_the_first_stage_has_three_layers_and_gives_the_answers_of_the_second(
     state: Path, base: Path, data: Path, unlabelled: Path, small_reviews: pd.DataFrame
 ) -> None:
     train(data, state / "full", TrainingSettings(str(base), epochs=6.0, learning_rate=1e-3))
     run_id = train(data, state / "fast", settings(base, unlabelled))
-    assert (layers(state / "full"), layers(state / "fast")) == (6, 3)
-    full, fast = (
-        TorchClassifier(state / name, max_length=64).logits(small_reviews[TEXT].tolist()) for name in ("full", "fast")
+    limits = thresholds.load().cascade
+    assert Cascade.of(state / "full") is None
+    assert Cascade.of(state / "fast") == Cascade(limits.confidence, limits.margin)
+    assert (layers(state / "fast"), layers(state / "fast" / FIRST_STAGE)) == (6, 3)
+    full, second, first = (
+        TorchClassifier(folder, max_length=64).logits(small_reviews[TEXT].tolist())
+        for folder in (state / "full", state / "fast", state / "fast" / FIRST_STAGE)
     )
+    np.testing.assert_array_equal(second, full)
     assert len(np.unique(full.argmax(axis=1))) > 1
-    assert (full.argmax(axis=1) == fast.argmax(axis=1)).mean() > 0.9
+    assert (full.argmax(axis=1) == first.argmax(axis=1)).mean() > 0.9
 
     (below,) = [run for run in runs() if run.data.tags.get("mlflow.parentRunId") == run_id]
     assert below.info.status == "FINISHED"
@@ -96,9 +103,38 @@ def test_the_students_layers_are_spread_over_those_of_the_teacher(base: Path) ->
     teacher, _ = base_models.load(str(base))
     student = distillation.student_of(teacher)
     for number, layer in enumerate(student.bert.encoder.layer):
-        for name, weight in layer.named_parameters():
-            torch.testing.assert_close(weight, teacher.bert.encoder.layer[2 * number].get_parameter(name))
-    assert teacher.config.num_hidden_layers == 6
+        for name, weight in layer.attention.named_parameters():
+            expected = teacher.bert.encoder.layer[2 * number].attention.get_parameter(name)
+            torch.testing.assert_close(weight, expected)
+    assert (teacher.config.num_hidden_layers, teacher.config.intermediate_size) == (6, 256)
+
+
+def test_the_students_feed_forward_parts_have_the_largest_units_of_the_teachers(base: Path) -> None:
+    import torch
+
+    teacher, _ = base_models.load(str(base))
+    layer = teacher.bert.encoder.layer[2]
+    kept = torch.arange(1, 256, 2)
+    with torch.no_grad():
+        layer.intermediate.dense.weight[kept] *= 3
+        layer.output.dense.weight[:, kept] *= 3
+    narrow = distillation.student_of(teacher).bert.encoder.layer[1]
+    torch.testing.assert_close(narrow.intermediate.dense.weight, layer.intermediate.dense.weight[kept])
+    torch.testing.assert_close(narrow.intermediate.dense.bias, layer.intermediate.dense.bias[kept])
+    torch.testing.assert_close(narrow.output.dense.weight, layer.output.dense.weight[:, kept])
+    torch.testing.assert_close(narrow.output.dense.bias, layer.output.dense.bias)
+
+
+def test_the_embeddings_stay_those_of_the_teacher(base: Path) -> None:
+    student = distillation.student_of(base_models.load(str(base))[0])
+    trained = {name for name, weight in student.named_parameters() if weight.requires_grad}
+    assert {name for name, _ in student.named_parameters()} - trained == {
+        f"bert.embeddings.{name}"
+        for name in (
+            "word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight",
+            "LayerNorm.weight", "LayerNorm.bias",
+        )
+    }  # fmt: skip
 
 
 def test_a_model_of_few_layers_is_not_distilled(tiny_base_model: Path) -> None:
@@ -111,8 +147,15 @@ def test_a_full_model_is_not_distilled(base: Path) -> None:
     assert (distillation.needed("full", model), distillation.needed("fast", model)) == (False, True)
 
 
+def test_a_retraining_keeps_the_speed_of_the_model_that_it_starts_from(base: Path) -> None:
+    assert not distillation.needed("keep", base_models.load(str(base))[0])
+    (base / FIRST_STAGE).mkdir()
+    Cascade(0.6, 0.05).save(base)
+    assert distillation.needed("keep", base_models.load(str(base))[0])
+
+
 def test_an_unknown_speed_is_refused_before_anything_is_trained(base: Path, data: Path, state: Path) -> None:
-    with pytest.raises(ValueError, match=r"speed: found 'quick'; expected one of \['full', 'fast'\]"):
+    with pytest.raises(ValueError, match=r"speed: found 'quick'; expected one of \['full', 'fast', 'keep'\]"):
         train(data, state / "model", TrainingSettings(str(base), speed="quick"))
     assert not (state / "model").exists()
 
@@ -131,13 +174,15 @@ def test_a_student_of_data_without_neutral_rows_never_predicts_neutral(
     frame = pd.read_parquet(data)
     frame[frame["label"] != "neutral"].to_parquet(state / "two.parquet")
     train(state / "two.parquet", state / "two", settings(base, unlabelled, max_rows=40))
-    probabilities = softmax(TorchClassifier(state / "two", max_length=64).logits(small_reviews[TEXT].tolist()))
-    assert (probabilities[:, 1] == 0).all()
+    model = torch_classifier.load(state / "two", max_length=64)
+    assert isinstance(model, TorchCascade)
+    for stage in (model.first, model):
+        assert (softmax(stage.logits(small_reviews[TEXT].tolist()))[:, 1] == 0).all()
 
 
 def test_a_student_may_learn_from_the_training_rows_alone(state: Path, base: Path, data: Path) -> None:
     train(data, state / "model", replace(settings(base, Path()), distillation_texts=""))
-    assert layers(state / "model") == 3
+    assert layers(state / "model" / FIRST_STAGE) == 3
 
 
 def test_texts_that_cannot_be_read_are_refused_before_anything_is_trained(state: Path, base: Path, data: Path) -> None:
@@ -215,4 +260,4 @@ def test_a_distillation_that_is_stopped_goes_on_from_its_last_epoch(
     assert first > steps["global_step"] / steps["max_steps"]
     assert {run.info.run_id for run in runs()} == stopped
     assert {run.info.status for run in runs()} == {"FINISHED"}
-    assert layers(state / "model") == 3
+    assert layers(state / "model" / FIRST_STAGE) == 3

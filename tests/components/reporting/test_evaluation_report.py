@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 
 from components.evaluate import confident_mistakes, judge
 from components.reporting import evaluation_report
+from components.reporting.model_card import model_card
 from components.reporting.plots import plots, text_colour
 from components.results import evaluation as evaluations
-from components.results.evaluation import Evaluation
+from components.results.evaluation import CascadeResult, Evaluation
 from feature_checks.classifier import softmax
 from feature_checks.contract import LABELS
 
@@ -43,6 +45,17 @@ def test_an_evaluation_is_read_as_it_was_written(evaluation: Evaluation, tmp_pat
     evaluations.save(evaluation, tmp_path)
     read = evaluations.load(tmp_path)
     assert evaluations.Evaluation(**(vars(read) | {"labels": tuple(read.labels)})) == evaluation
+
+
+def test_a_cascade_is_read_as_it_was_written_and_described(evaluation: Evaluation, tmp_path: Path) -> None:
+    fast = replace(evaluation, cascade=CascadeResult(confidence=0.65, share=0.82, second_stage_macro_f1=0.761))
+    evaluations.save(fast, tmp_path)
+    assert evaluations.load(tmp_path).cascade == fast.cascade
+    card = model_card(fast, [], layers=[3, 6], data_digest="", git_revision="")
+    assert "answered by the first stage, from a confidence of 0.65 | 82%" in card
+    assert "macro-F1 if the second stage read every text | 0.761" in card
+    assert "transformer layers | 3, then 6" in card
+    assert "stage" not in model_card(evaluation, [], layers=[6], data_digest="", git_revision="")
 
 
 def test_every_figure_lies_in_its_interval(evaluation: Evaluation) -> None:

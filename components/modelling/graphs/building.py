@@ -34,12 +34,6 @@ class Graph:
     nodes: list[NodeProto] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Add the constants that every quantised activation needs."""
-        self.constant(SCALE, np.array(1 / LEVELS, dtype=np.float32))
-        self.constant(ZERO, np.array(LEVELS + 1, dtype=np.uint8))
-        self.constant(LAST_AXIS, np.array([-1], dtype=np.int64))
-
     def add(self, operator: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
         """Add a node with one output, and return the name of that output."""
         self.nodes.append(helper.make_node(operator, list(inputs), [output], name=f"{output}/{operator}", **attributes))
@@ -53,6 +47,17 @@ class Graph:
     def initializers(self) -> list[onnx.TensorProto]:
         """Return the constants as ONNX has them."""
         return [numpy_helper.from_array(np.asarray(value, order="C"), name) for name, value in self.constants.items()]
+
+
+@dataclass
+class Int8Graph(Graph):
+    """A graph with INT8 multiplications."""
+
+    def __post_init__(self) -> None:
+        """Add the constants that every quantised activation needs."""
+        self.constant(SCALE, np.array(1 / LEVELS, dtype=np.float32))
+        self.constant(ZERO, np.array(LEVELS + 1, dtype=np.uint8))
+        self.constant(LAST_AXIS, np.array([-1], dtype=np.int64))
 
     def quantize_tokens(self, activation: str, name: str) -> tuple[str, str]:
         """Quantise an activation with one scale for each token; return the INT8 values and the scales.

@@ -8,8 +8,8 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from components.modelling.onnx_graph import OPSET
-from components.modelling.quantization import quantize
+from components.modelling.graphs.building import OPSET
+from components.modelling.graphs.quantization import quantize
 from feature_checks.bundle import INT8_MODEL, Bundle
 from feature_checks.classifier import OnnxClassifier, session_options
 

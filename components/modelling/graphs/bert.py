@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from components.modelling.onnx_graph import (
+from components.modelling.graphs.building import (
     CONTRIB,
     LAST_AXIS,
     OPSET,
@@ -29,7 +29,7 @@ from components.modelling.onnx_graph import (
     ZERO,
     Array,
     Feed,
-    Graph,
+    Int8Graph,
     channel_sizes,
     smoothing_factors,
 )
@@ -117,7 +117,7 @@ def bert_graph(bert: Bert, calibration: Iterable[Feed]) -> onnx.ModelProto:
     inputs = bert.inputs()
     by_name = channel_sizes(bert.model, list(inputs.values()), calibration)
     sizes = {path: by_name[name] for path, name in inputs.items()}
-    graph = Graph()
+    graph = Int8Graph()
     hidden = _embeddings(bert, graph)
     for number in range(bert.layers):
         attended = _attention(bert, number, graph, hidden, sizes)
@@ -127,7 +127,7 @@ def bert_graph(bert: Bert, calibration: Iterable[Feed]) -> onnx.ModelProto:
     return _model(graph)
 
 
-def _embeddings(bert: Bert, graph: Graph) -> str:
+def _embeddings(bert: Bert, graph: Int8Graph) -> str:
     (words,), (types,), (positions,) = (
         bert.parameters[f"bert/embeddings/{name}_embeddings"] for name in ("word", "token_type", "position")
     )
@@ -153,13 +153,13 @@ def _residual_bias(bert: Bert, number: int) -> Array:
     return bert.linear(f"{_layer_path(number)}/{_ATTENTION_OUT}")[1]
 
 
-def _normalise(bert: Bert, graph: Graph, total: str, path: str, folded: Array) -> str:
+def _normalise(bert: Bert, graph: Int8Graph, total: str, path: str, folded: Array) -> str:
     weight, bias = bert.parameters[path]
     constants = [graph.constant(f"{path}/weight", weight), graph.constant(f"{path}/bias", bias + folded)]
     return graph.add("LayerNormalization", [total, *constants], path, epsilon=bert.epsilon, axis=-1)
 
 
-def _attention(bert: Bert, number: int, graph: Graph, hidden: str, sizes: Mapping[str, Array]) -> str:
+def _attention(bert: Bert, number: int, graph: Int8Graph, hidden: str, sizes: Mapping[str, Array]) -> str:
     """Add the attention of a layer; return the name of what it adds to `hidden`, which contains its last bias."""
     path = f"{_layer_path(number)}/attention"
     parts = [f"{path}/self/{part}" for part in _QKV]
@@ -180,7 +180,7 @@ def _attention(bert: Bert, number: int, graph: Graph, hidden: str, sizes: Mappin
     return graph.multiply(attended, closing * factors[:, None], f"{last}/out", last)
 
 
-def _feed_forward(bert: Bert, number: int, graph: Graph, total: str, sizes: Mapping[str, Array]) -> str:
+def _feed_forward(bert: Bert, number: int, graph: Int8Graph, total: str, sizes: Mapping[str, Array]) -> str:
     """Add the rest of a layer, from the sum after its attention; the output contains the next attention's last bias."""
     path = _layer_path(number)
     first, second = f"{path}/intermediate/dense", f"{path}/output/dense"
@@ -206,13 +206,13 @@ def _factors(sizes: Array, weight: Array) -> Array:
     return scaled
 
 
-def _quantize(graph: Graph, activation: str, factors: Array, name: str) -> str:
+def _quantize(graph: Int8Graph, activation: str, factors: Array, name: str) -> str:
     factor = graph.constant(f"{name}/factors", (1 / factors).astype(np.float32))
     smooth = graph.add("Mul", [activation, factor], f"{name}/smooth")
     return graph.add("QuantizeLinear", [smooth, SCALE, ZERO], f"{name}/int8_in")
 
 
-def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[str, str]:
+def _quantize_active(graph: Int8Graph, active: str, width: int, name: str) -> tuple[str, str]:
     """Quantise what GELU returns with one scale for each token.
 
     Returns the INT8 values, tokens × `width`, and what the value 127 of each token stands for, tokens × 1.
@@ -227,20 +227,20 @@ def _quantize_active(graph: Graph, active: str, width: int, name: str) -> tuple[
     return graph.add("QuantizeLinear", [rows, scales, _ZERO_OF_EACH], name, axis=0), largest
 
 
-def _head(bert: Bert, graph: Graph, hidden: str) -> None:
+def _head(bert: Bert, graph: Int8Graph, hidden: str) -> None:
     first = graph.constant("first_token", np.array(0, dtype=np.int64))
     token = graph.add("Gather", [hidden, first], "first", axis=1)
     pooled = graph.add("Tanh", [_gemm(bert, graph, token, "bert/pooler/dense", "pooled")], "pooler")
     _gemm(bert, graph, pooled, "classifier", "logits")
 
 
-def _gemm(bert: Bert, graph: Graph, operand: str, path: str, output: str) -> str:
+def _gemm(bert: Bert, graph: Int8Graph, operand: str, path: str, output: str) -> str:
     weight, bias = bert.parameters[path]
     constants = [graph.constant(f"{path}/weight", weight), graph.constant(f"{path}/bias", bias)]
     return graph.add("Gemm", [operand, *constants], output, transB=1)
 
 
-def _model(graph: Graph) -> onnx.ModelProto:
+def _model(graph: Int8Graph) -> onnx.ModelProto:
     names = ("input_ids", "attention_mask")
     inputs = [helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["batch", "sequence"]) for name in names]
     outputs = [helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", "labels"])]

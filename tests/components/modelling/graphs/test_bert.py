@@ -15,9 +15,9 @@ import torch
 from onnx import helper
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from components.modelling.bert_graph import _IR_VERSION, _ZERO_OF_EACH, Bert, _quantize_active
-from components.modelling.onnx_graph import OPSET, Graph
-from components.modelling.quantization import quantize
+from components.modelling.graphs.bert import _IR_VERSION, _ZERO_OF_EACH, Bert, _quantize_active
+from components.modelling.graphs.building import OPSET, Int8Graph
+from components.modelling.graphs.quantization import quantize
 from feature_checks.bundle import FP32_MODEL, Bundle
 from feature_checks.classifier import OnnxClassifier, session_options
 from tests.support.tiny_models import easy_reviews, export_tiny
@@ -87,7 +87,7 @@ def test_a_layer_is_one_attention_and_three_multiplications(exported: Exported, 
 def test_a_token_after_gelu_keeps_its_precision_whatever_its_largest_value_is(largest: float) -> None:
     """The values are at most half a step of their token away; values below GELU's smallest one do not occur."""
     values = np.linspace(-0.16997, largest, 12, dtype=np.float32).reshape(1, 2, 6)
-    graph = Graph()
+    graph = Int8Graph()
     graph.constant(_ZERO_OF_EACH, np.full(2, 128, dtype=np.uint8))
     integers, sizes = _quantize_active(graph, "active", 6, "integers")
     outputs = [

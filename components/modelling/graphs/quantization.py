@@ -5,7 +5,7 @@ coarsens all of them. Here every token has its own scale, or all tokens have the
 channels that are large in the activations are made smaller there and larger in the weights (SmoothQuant). The
 arithmetic stays INT8 × INT8 → INT32.
 
-A BERT classifier gets a graph of its own (`components/modelling/bert_graph.py`). The graph of any other model is
+A BERT classifier gets a graph of its own (`components/modelling/graphs/bert.py`). The graph of any other model is
 rewritten here, multiplication by multiplication.
 """
 
@@ -19,8 +19,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper, numpy_helper
 
-from components.modelling.bert_graph import Bert, bert_graph
-from components.modelling.onnx_graph import CONTRIB, Array, Feed, Graph, channel_sizes, smoothing_factors
+from components.modelling.graphs.bert import Bert, bert_graph
+from components.modelling.graphs.building import CONTRIB, Array, Feed, Int8Graph, channel_sizes, smoothing_factors
 
 MIGRATION: Final = 0.6
 """SmoothQuant's α for rewritten graphs."""
@@ -45,7 +45,7 @@ def _rewritten(model: onnx.ModelProto, calibration: Iterable[Feed]) -> onnx.Mode
     multiplications = [node for node in model.graph.node if _is_large(node, "MatMul", 1, weights)]
     sizes = channel_sizes(model, [node.input[0] for node in multiplications], calibration)
     smoothing = _smoothing(multiplications, weights, sizes)
-    graph = Graph()
+    graph = Int8Graph()
     replaced = set()
     for node in model.graph.node:
         if _is_large(node, "MatMul", 1, weights):
@@ -76,7 +76,7 @@ def _smoothing(
 
 
 def _rewrite_multiplication(
-    graph: Graph, node: NodeProto, weights: Mapping[str, Array], smoothing: Mapping[str, Array]
+    graph: Int8Graph, node: NodeProto, weights: Mapping[str, Array], smoothing: Mapping[str, Array]
 ) -> None:
     activation, weight, output = node.input[0], node.input[1], node.output[0]
     quantized = f"{activation}/int8"
@@ -89,7 +89,7 @@ def _rewrite_multiplication(
     graph.add("Mul", [unit_output, f"{quantized}_largest"], output)
 
 
-def _replace_graph(model: onnx.ModelProto, made: Graph, replaced: set[str]) -> onnx.ModelProto:
+def _replace_graph(model: onnx.ModelProto, made: Int8Graph, replaced: set[str]) -> onnx.ModelProto:
     graph = model.graph
     kept = [item for item in graph.initializer if item.name not in replaced]
     del graph.initializer[:], graph.node[:]
