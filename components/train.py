@@ -116,8 +116,7 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
         trainer, first_stage = trained()
         trainer.save_model(str(output))
         tokenizer.save_pretrained(str(output))
-        if first_stage:
-            distillation.save_first_stage(first_stage, tokenizer, output)
+        distillation.save_first_stage(first_stage, tokenizer, output)
     shutil.rmtree(checkpoints)
     return run_id
 

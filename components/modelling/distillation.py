@@ -8,6 +8,7 @@ needs no labels, so it also learns from texts that nobody rated.
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,8 +140,14 @@ def distil(
     return student
 
 
-def save_first_stage(student: Trainer, tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> None:
-    """Add a trained student to the Hugging Face folder of its teacher, which becomes a cascade of both."""
+def save_first_stage(student: Trainer | None, tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> None:
+    """Add a trained student to the Hugging Face folder of its teacher, which becomes a cascade of both.
+
+    The first stage of an earlier model in the folder is removed, also where there is no student.
+    """
+    shutil.rmtree(model_folder / FIRST_STAGE, ignore_errors=True)
+    if student is None:
+        return
     limits = thresholds.load().cascade
     student.save_model(str(model_folder / FIRST_STAGE))
     tokenizer.save_pretrained(str(model_folder / FIRST_STAGE))

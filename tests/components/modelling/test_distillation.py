@@ -180,6 +180,16 @@ def test_a_student_of_data_without_neutral_rows_never_predicts_neutral(
         assert (softmax(stage.logits(small_reviews[TEXT].tolist()))[:, 1] == 0).all()
 
 
+def test_a_full_model_does_not_keep_the_first_stage_of_the_one_that_it_replaces(
+    state: Path, base: Path, data: Path
+) -> None:
+    (state / "model" / FIRST_STAGE).mkdir(parents=True)
+    Cascade(0.6, 0.05).save(state / "model")
+    train(data, state / "model", TrainingSettings(str(base), epochs=1.0, max_rows=32))
+    assert not (state / "model" / FIRST_STAGE).exists()
+    assert layers(state / "model") == 6
+
+
 def test_a_student_may_learn_from_the_training_rows_alone(state: Path, base: Path, data: Path) -> None:
     train(data, state / "model", replace(settings(base, Path()), distillation_texts=""))
     assert layers(state / "model" / FIRST_STAGE) == 3
