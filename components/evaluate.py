@@ -107,7 +107,7 @@ def judge(
         reliability=metrics.calibration_bins(truth, probabilities),
         slices=_slices(test, truth, predicted, labels),
         baseline_macro_f1=macro_f1(truth, baseline.vader_predictions(test[TEXT].tolist()), labels),
-        human_macro_f1=baseline.human_macro_f1(test, truth, labels),
+        human_macro_f1=baseline.human_macro_f1(test, labels),
         behaviour={},
     )
 

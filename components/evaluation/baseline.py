@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from feature_checks.contract import LABELS, RATINGS
-from feature_checks.scores import Classes, macro_f1
+from feature_checks.contract import LABELS, RATINGS, label_of_rating
+from feature_checks.scores import Classes, class_indices, macro_f1
 
 
 def vader_predictions(texts: Sequence[str]) -> Classes:
@@ -20,20 +20,18 @@ def vader_predictions(texts: Sequence[str]) -> Classes:
     return np.where(compound >= 0.05, 2, np.where(compound <= -0.05, 0, 1)).astype(np.int64)
 
 
-def human_macro_f1(frame: pd.DataFrame, truth: Classes, labels: Sequence[str] = LABELS) -> float | None:
-    """Return the mean macro-F1 of single raters against the label of all raters' mean; None without ratings.
+def human_macro_f1(frame: pd.DataFrame, labels: Sequence[str] = LABELS) -> float | None:
+    """Return the mean macro-F1 of single raters, each against the label of the mean of the others' ratings.
 
-    Rater k is the k-th rating of each row; rows rated by fewer people count for fewer raters.
+    A mean that contained the rater's own rating would flatter them. Rater k gave the k-th rating of each row; rows with
+    fewer ratings count for fewer raters. None if no row has two ratings.
     """
     if RATINGS not in frame.columns:
         return None
-    rated = [(np.sign(np.asarray(ratings)).astype(int) + 1, label)
-             for ratings, label in zip(frame[RATINGS], truth, strict=True)
-             if ratings is not None and np.size(ratings)]  # fmt: skip
-    if not rated:
-        return None
+    rated = [np.asarray(ratings) for ratings in frame[RATINGS] if np.size(ratings) > 1]
     scores = []
-    for rater in range(min(len(votes) for votes, _ in rated)):
-        predicted = np.array([votes[rater] for votes, _ in rated])
-        scores.append(macro_f1(np.array([label for _, label in rated]), predicted, labels))
-    return float(np.mean(scores))
+    for rater in range(min((len(ratings) for ratings in rated), default=0)):
+        others = [label_of_rating(float(np.delete(ratings, rater).mean())) for ratings in rated]
+        own = np.array([np.sign(ratings[rater]) + 1 for ratings in rated], dtype=np.int64)
+        scores.append(macro_f1(class_indices(others), own, labels))
+    return float(np.mean(scores)) if scores else None
