@@ -113,10 +113,7 @@ def train(data: Path, output: Path, settings: TrainingSettings, *, lineage: Line
         if not earlier:
             _log_origin(run_id, frame, training, settings, lineage, parent)
             resumption.begin(checkpoints, training, run_id)
-        trainer, first_stage = trained()
-        trainer.save_model(str(output))
-        tokenizer.save_pretrained(str(output))
-        distillation.save_first_stage(first_stage, tokenizer, output)
+        distillation.save(*trained(), tokenizer, output)
     shutil.rmtree(checkpoints)
     return run_id
 

@@ -140,11 +140,13 @@ def distil(
     return student
 
 
-def save_first_stage(student: Trainer | None, tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> None:
-    """Add a trained student to the Hugging Face folder of its teacher, which becomes a cascade of both.
+def save(teacher: Trainer, student: Trainer | None, tokenizer: PreTrainedTokenizerBase, model_folder: Path) -> None:
+    """Write a trained model to a Hugging Face folder: a cascade of both if there is a student.
 
-    The first stage of an earlier model in the folder is removed, also where there is no student.
+    The first stage of an earlier model in the folder is removed.
     """
+    teacher.save_model(str(model_folder))
+    tokenizer.save_pretrained(str(model_folder))
     shutil.rmtree(model_folder / FIRST_STAGE, ignore_errors=True)
     if student is None:
         return
