@@ -10,7 +10,7 @@ import logging
 from typing import Final, Literal
 
 from components.registry import promotions
-from components.registry.client import connect
+from components.registry.client import add, connect
 from feature_checks.contract import MODEL_NAME
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def promote(version: str, promotion: str) -> str:
     """
     if promotion not in PROMOTIONS:
         raise PromotionError(f"promotion is {promotion!r}; expected one of {list(PROMOTIONS)}")
-    connect().set_registered_model_alias(MODEL_NAME, "challenger", version)
+    add(connect().set_registered_model_alias, MODEL_NAME, "challenger", version)
     if promotion == "manual":
         return "challenger"
     try:

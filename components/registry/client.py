@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from feature_checks.contract import MODEL_NAME
 from feature_checks.state import state_dir
@@ -29,6 +32,21 @@ def connect() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(tracking_uri())
     return mlflow.MlflowClient()
+
+
+def add(call: Callable[..., Any], *arguments: Any) -> None:
+    """Make a call that adds something which MLflow keeps once, such as a data set or an alias.
+
+    Of two clients that add it at the same moment, the second is refused, and finds it when it tries again.
+
+    Example: `add(connect().set_registered_model_alias, "review-sentiment", "champion", "3")`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    attempts = Retrying(
+        retry=retry_if_exception_type(MlflowException), stop=stop_after_attempt(3), wait=wait_random(0, 1), reraise=True
+    )
+    attempts(call, *arguments)
 
 
 def open_experiment() -> None:

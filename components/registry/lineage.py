@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
 
-from components.registry.client import connect
+from components.registry.client import add, connect
 from feature_checks.contract import GROUP_ID, LABEL, MODEL_NAME, ROW_ID, SPLIT, TEXT
 
 INJECTED_RUN: Final = "MLFLOW_RUN_ID"
@@ -86,7 +85,6 @@ def registered_version(base_model: str) -> str:
 def log_data(run_id: str, frame: pd.DataFrame, lineage: Lineage) -> None:
     """Log the data set as an input of an MLflow run: source, digest and sizes, and no texts."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
-    from mlflow.exceptions import MlflowException
 
     rows = {str(name): int(count) for name, count in frame[SPLIT].value_counts().items()}
     dataset = Dataset(
@@ -96,11 +94,7 @@ def log_data(run_id: str, frame: pd.DataFrame, lineage: Lineage) -> None:
         source=json.dumps({"source": lineage.source, "extra_data": lineage.extra_data}),
         profile=json.dumps({"num_rows": len(frame), "rows_of_split": rows}),
     )
-    # MLflow keeps a data set once. Of two runs that add it at the same moment, the second is refused and then finds it.
-    attempts = Retrying(
-        retry=retry_if_exception_type(MlflowException), stop=stop_after_attempt(3), wait=wait_random(0, 1), reraise=True
-    )
-    attempts(connect().log_inputs, run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    add(connect().log_inputs, run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
 
 
 def data_digest(frame: pd.DataFrame) -> str:

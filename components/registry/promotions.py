@@ -14,9 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random
-
-from components.registry.client import connect
+from components.registry.client import add, connect
 from feature_checks.contract import MODEL_NAME
 
 LEDGER: Final = f"{MODEL_NAME}-promotions"
@@ -111,24 +109,14 @@ def alias_of(alias: str) -> str:
 
 def _apply(last: Move) -> None:
     """Set the aliases to the state after the last move, and mark it as applied."""
+    client = connect()
     if last.before:
-        _set_alias("previous", last.before)
+        add(client.set_registered_model_alias, MODEL_NAME, "previous", last.before)
     if last.after:
-        _set_alias("champion", last.after)
+        add(client.set_registered_model_alias, MODEL_NAME, "champion", last.after)
     else:
-        connect().delete_registered_model_alias(MODEL_NAME, "champion")
+        client.delete_registered_model_alias(MODEL_NAME, "champion")
     _mark_applied(last)
-
-
-def _set_alias(alias: str, version: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    # MLflow keeps an alias once. Of two clients that set a new one at the same moment, the second is refused and then
-    # finds it.
-    attempts = Retrying(
-        retry=retry_if_exception_type(MlflowException), stop=stop_after_attempt(3), wait=wait_random(0, 1), reraise=True
-    )
-    attempts(connect().set_registered_model_alias, MODEL_NAME, alias, version)
 
 
 def _mark_applied(move: Move) -> None:
